@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --device nvme,serial=test,addr=0x14
+"""The kernel series without the daemon: what the UAPI, the files and the page table say."""
+
+import ctypes
+import errno
+import mmap
+import os
+import subprocess
+import unittest
+
+from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, outcome
+from ptwalk import walk
+import vfio
+from vfio import PAGE, SYSFS, UC, WC, Session, address, sysfs
+
+MIB = 1 << 20
+HUGE = 2 * MIB
+IVSHMEM_BAR = 16 * MIB
+
+
+def map_file(path, size, offset=0, flags=os.O_RDWR):
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        prot = mmap.PROT_READ | (mmap.PROT_WRITE if flags & os.O_RDWR else 0)
+        return mmap.mmap(fd, size, mmap.MAP_SHARED, prot, offset=offset)
+    finally:
+        os.close(fd)
+
+
+def map_errno(path, size, offset):
+    """As map_file(), but without the checks of the mmap module; returns the errno."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    libc.mmap.restype = ctypes.c_ssize_t
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    mapped = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
+    os.close(fd)
+    return ctypes.get_errno() if mapped == -1 else 0
+
+
+def touched(mapping, offset=0):
+    """What the page table has after a write at an offset of a mapping."""
+    mapping[offset] = 1
+    return walk(address(mapping) + offset)
+
+
+class Bound(unittest.TestCase):
+    """The devices, bound to vfio-pci for each test."""
+
+    def setUp(self):
+        subprocess.run(["modprobe", "-a", "vfio-pci", "vfio_iommu_type1"], check=True)
+        for bdf in (IVSHMEM, EDU, TESTDEV):
+            vfio.bind(bdf)
+            self.addCleanup(vfio.unbind, bdf)
+
+    def session(self, bdf=IVSHMEM):
+        session = Session(bdf)
+        self.addCleanup(session.close)
+        return session
+
+    def assertErrno(self, expected, call, *args, **kwargs):
+        with self.assertRaises(OSError) as caught:
+            call(*args, **kwargs)
+        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[expected])
+
+
+class MemoryType(Bound):
+    def test_wc_alias_is_wc_in_the_page_table_with_small_and_huge_pages(self):
+        s = self.session()
+        _, offset = s.create(2, WC)
+        entry = touched(s.mmap(offset, IVSHMEM_BAR))
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "WC"))
+        entry = touched(s.mmap(offset + PAGE, PAGE))
+        self.assertEqual((entry["level"], entry["type"]), ("4K", "WC"))
+
+    def test_wc_file_is_wc_in_the_page_table_with_small_and_huge_pages(self):
+        s = self.session()
+        s.create(2, WC, flags=SYSFS)
+        path = sysfs(IVSHMEM, "resource2_wc")
+        self.assertEqual(os.stat(path).st_size, IVSHMEM_BAR)
+        entry = touched(map_file(path, IVSHMEM_BAR), 5 * HUGE)
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "WC"))
+        entry = touched(map_file(path, PAGE, offset=3 * PAGE))
+        self.assertEqual((entry["level"], entry["type"]), ("4K", "WC"))
+
+    def test_uc_alias_and_file_are_uc(self):
+        s = self.session()
+        _, offset = s.create(2, UC, flags=SYSFS)
+        self.assertEqual(touched(s.mmap(offset, IVSHMEM_BAR))["type"], "UC-")
+        entry = touched(map_file(sysfs(IVSHMEM, "resource2"), IVSHMEM_BAR))
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "UC-"))
+
+    def test_own_region_is_uc_outside_of_claims(self):
+        s = self.session()
+        s.create(2, WC, offset=4 * MIB, size=4 * MIB)
+        base = s.mmap(2 << 40, IVSHMEM_BAR)
+        entry = touched(base, 8 * MIB)
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "UC-"))
+        base = s.mmap((2 << 40) + 4 * MIB - PAGE, 2 * PAGE)
+        entry = touched(base)
+        self.assertEqual((entry["level"], entry["type"]), ("4K", "UC-"))
+
+    def test_wc_comes_back_after_memory_disable_and_reset(self):
+        s = self.session()
+        s.create(2, WC, flags=SYSFS)
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), IVSHMEM_BAR)
+        self.assertEqual(touched(m)["type"], "WC")
+        s.memory_enable(False)
+        self.assertFalse(walk(address(m))["present"])
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        s.memory_enable(True)
+        entry = touched(m)
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "WC"))
+
+    def test_wc_and_uc_live_side_by_side_on_one_bar(self):
+        s = self.session()
+        s.create(2, UC, 0, PAGE, flags=SYSFS)
+        s.create(2, WC, PAGE, 0, flags=SYSFS)
+        wc = map_file(sysfs(IVSHMEM, "resource2_wc"), IVSHMEM_BAR)
+        uc = map_file(sysfs(IVSHMEM, "resource2"), IVSHMEM_BAR)
+        self.assertEqual(touched(uc, 0)["type"], "UC-")
+        self.assertEqual(touched(wc, PAGE)["type"], "WC")
+        self.assertEqual(touched(wc, HUGE)["level"], "2M")
+        self.assertEqual(outcome(lambda: wc[0]), SIGBUS)
+        self.assertEqual(outcome(lambda: uc[PAGE]), SIGBUS)
+
+    def test_a_bar_that_is_not_prefetchable_is_wc_too(self):
+        s = self.session(EDU)
+        self.assertFalse(os.path.exists(sysfs(EDU, "resource0_wc")))
+        s.create(0, WC, flags=SYSFS)
+        m = map_file(sysfs(EDU, "resource0_wc"), MIB)
+        _ = m[0]
+        self.assertEqual(walk(address(m))["type"], "WC")
+
+
+class Claims(Bound):
+    def test_data_is_the_same_through_every_way(self):
+        s = self.session()
+        _, offset = s.create(2, WC, 0, 8 * MIB, flags=SYSFS)
+        alias = s.mmap(offset, 8 * MIB)
+        alias[0:8] = b"claimed!"
+        self.assertEqual(s.pread(2, 0, 8), b"claimed!")
+        self.assertEqual(map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)[0:8], b"claimed!")
+        s.pwrite(2, 8 * MIB - 5, b"across the edge")
+        self.assertEqual(alias[8 * MIB - 5:], b"acros")
+        base = s.mmap((2 << 40) + 8 * MIB, PAGE)
+        self.assertEqual(base[0:10], b"s the edge")
+        self.assertEqual(s.pread(2, 8 * MIB - 5, 15), b"across the edge")
+
+    def test_claimed_page_is_sigbus_through_the_own_region_and_the_rest_works(self):
+        s = self.session()
+        base = s.mmap(2 << 40, IVSHMEM_BAR)
+        self.assertTrue(touched(base, 4 * MIB)["present"])
+        index, _ = s.create(2, WC, 4 * MIB, 4 * MIB)
+        self.assertFalse(walk(address(base) + 4 * MIB)["present"])
+        self.assertEqual(outcome(lambda: base[4 * MIB]), SIGBUS)
+        self.assertIn(f"SIGBUS at BAR 2 offset 0x400000: claimed as wc by alias region {index}"
+                      " [0x400000+0x400000], mapped as the BAR's own region", kernel_log())
+        for works in (0, 4 * MIB - 1, 8 * MIB, IVSHMEM_BAR - 1):
+            self.assertEqual(outcome(lambda at=works: base[at]), 0)
+
+    def test_file_is_sigbus_outside_of_claims_and_einval_wholly_outside(self):
+        s = self.session()
+        s.create(2, WC, MIB, MIB, flags=SYSFS)
+        path = sysfs(IVSHMEM, "resource2_wc")
+        m = map_file(path, IVSHMEM_BAR)
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        self.assertIn("SIGBUS at BAR 2 offset 0x0: no alias claims it as wc", kernel_log())
+        self.assertEqual(outcome(lambda: m[MIB]), 0)
+        self.assertErrno(errno.EINVAL, map_file, path, MIB)
+        self.assertErrno(errno.EINVAL, map_file, path, PAGE, offset=2 * MIB)
+        self.assertEqual(map_errno(path, IVSHMEM_BAR, offset=PAGE), errno.EINVAL)
+
+    def test_file_does_not_reach_an_alias_without_the_sysfs_flag(self):
+        s = self.session()
+        s.create(2, WC, 0, PAGE, flags=SYSFS)
+        s.create(2, WC, PAGE, PAGE)
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), 2 * PAGE)
+        self.assertEqual(outcome(lambda: m[0]), 0)
+        self.assertEqual(outcome(lambda: m[PAGE]), SIGBUS)
+        self.assertErrno(errno.EINVAL, map_file, sysfs(IVSHMEM, "resource2_wc"), PAGE,
+                         offset=PAGE)
+
+    def test_same_request_gives_the_same_alias_and_other_overlaps_eexist(self):
+        s = self.session()
+        first = s.create(2, WC, MIB, MIB)
+        self.assertEqual(s.create(2, WC, MIB, MIB), first)
+        for request in ((2, UC, MIB, MIB), (2, WC, MIB, PAGE), (2, WC, 0, 0),
+                        (2, WC, 2 * MIB - PAGE, 2 * PAGE)):
+            with self.subTest(request):
+                self.assertErrno(errno.EEXIST, s.create, *request)
+        self.assertErrno(errno.EEXIST, s.create, 2, WC, MIB, MIB, flags=SYSFS)
+        self.assertNotEqual(s.create(2, WC, 2 * MIB, MIB), first)
+
+    def test_a_stock_mapping_of_another_type_is_ebusy_until_it_is_gone(self):
+        stock = map_file(sysfs(IVSHMEM, "resource2"), PAGE, offset=MIB)
+        self.assertEqual(walk(address(stock))["type"], "UC-")
+        s = self.session()
+        self.assertErrno(errno.EBUSY, s.create, 2, WC, flags=SYSFS)
+        self.assertErrno(errno.EINVAL, s.region_info, 9)
+        self.assertEqual(walk(address(stock))["type"], "UC-")
+        self.assertEqual(stock[0], 0)
+        stock.close()
+        s.create(2, WC, flags=SYSFS)
+        self.assertEqual(touched(map_file(sysfs(IVSHMEM, "resource2_wc"), IVSHMEM_BAR),
+                                 MIB)["type"], "WC")
+
+    def test_a_stock_wc_mapping_makes_a_uc_alias_ebusy(self):
+        stock = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE, offset=MIB)
+        self.assertEqual(walk(address(stock))["type"], "WC")
+        s = self.session()
+        self.assertErrno(errno.EBUSY, s.create, 2, UC)
+        s.create(2, WC)
+        del stock
+
+
+class Uapi(Bound):
+    def test_probe_and_get_tell_what_is_possible(self):
+        s = self.session(TESTDEV)
+        s.probe()
+        both = (1 << UC | 1 << WC, SYSFS)
+        self.assertEqual(s.possible(0), both)
+        for region in (1, 2, 6, 7, 8, 9, 0xFFFFFFFF):  # BAR 1 has I/O ports
+            self.assertEqual(s.possible(region)[0], 0)
+
+    def test_region_info_says_what_an_alias_is(self):
+        s = self.session()
+        before = s.num_regions()
+        index, offset = s.create(2, WC, MIB, 2 * MIB, flags=SYSFS)
+        self.assertEqual(index, before)
+        self.assertEqual(s.num_regions(), before + 1)
+        self.assertEqual(s.region_info(index), {
+            "flags": 1 << 2 | 1 << 3, "size": 2 * MIB, "offset": offset,
+            "alias": {"region": 2, "type": WC, "offset": MIB, "flags": SYSFS}})
+        self.assertErrno(errno.EINVAL, s.region_info, index + 1)
+
+    def test_size_zero_is_to_the_end_and_a_bar_below_a_page_is_a_page(self):
+        s = self.session()
+        index, _ = s.create(2, WC, 12 * MIB)
+        self.assertEqual(s.region_info(index)["size"], 4 * MIB)
+        index, _ = s.create(0, UC)
+        self.assertEqual(s.region_info(index)["size"], 256)
+
+    def test_every_bad_request_is_refused_and_leaves_nothing(self):
+        s = self.session(TESTDEV)
+        regions = s.num_regions()
+        bad = {
+            "type 0": (0, 0), "type 3": (0, 3), "type 2^31": (0, 1 << 31),
+            "I/O ports": (1, UC), "no such BAR": (3, WC), "ROM": (6, WC),
+            "config space": (7, UC), "a region that is not there": (99, WC),
+            "offset of half a page": (0, WC, PAGE // 2),
+            "size of half a page": (0, WC, 0, PAGE // 2),
+            "past the end": (0, WC, 0, 2 * PAGE), "at the end": (0, WC, PAGE, PAGE),
+            "all past the end": (0, WC, PAGE), "overflow": (0, WC, PAGE, (1 << 64) - PAGE),
+        }
+        for what, request in bad.items():
+            with self.subTest(what):
+                self.assertErrno(errno.EINVAL, s.create, *request)
+        for what in ({"flags": 2}, {"flags": 1 << 31}, {"op": 0}, {"op": 2}, {"reserved": 1}):
+            with self.subTest(what):
+                self.assertErrno(errno.EINVAL, s.create, 0, WC, **what)
+        with self.subTest("short"):
+            self.assertErrno(errno.EINVAL, s.feature, vfio.FEATURE_SET, b"\0" * 16)
+        self.assertEqual(s.num_regions(), regions)
+
+    def test_enospc_at_the_documented_limit(self):
+        s = self.session()
+        for i in range(64):
+            s.create(2, WC, i * PAGE, PAGE)
+        self.assertErrno(errno.ENOSPC, s.create, 2, WC, 64 * PAGE, PAGE)
+
+    def test_mmap_of_an_alias_ends_at_its_end(self):
+        s = self.session()
+        _, offset = s.create(2, WC, MIB, MIB)
+        self.assertErrno(errno.EINVAL, s.mmap, offset, MIB + PAGE)
+        self.assertErrno(errno.EINVAL, s.mmap, offset + MIB, PAGE)
+        self.assertErrno(errno.EINVAL, s.mmap, offset + (1 << 40), PAGE)
+        s.mmap(offset, MIB)
+
+    def test_pages_of_the_msix_table_are_refused(self):
+        nvme = "0000:00:14.0"
+        vfio.bind(nvme)
+        self.addCleanup(vfio.unbind, nvme)
+        s = self.session(nvme)
+        table = int(subprocess.run(
+            ["setpci", "-s", nvme, "CAP_MSIX+4.l"], check=True, text=True,
+            stdout=subprocess.PIPE).stdout, 16)
+        bar, page = table & 7, (table & ~7) // PAGE * PAGE
+        self.assertErrno(errno.EINVAL, s.create, bar, UC, page, PAGE)
+        self.assertErrno(errno.EINVAL, s.create, bar, UC)
+        if page:
+            s.create(bar, UC, 0, page)
+
+
+class Files(Bound):
+    def stock(self):
+        return {name: os.stat(sysfs(IVSHMEM, name)).st_ino
+                for name in ("resource2", "resource2_wc")}
+
+    def test_stock_file_makes_room_and_comes_back(self):
+        before = self.stock()
+        with Session(IVSHMEM) as s:
+            s.create(2, WC, flags=SYSFS)
+            during = self.stock()
+            self.assertEqual(during["resource2"], before["resource2"])
+            self.assertNotEqual(during["resource2_wc"], before["resource2_wc"])
+            status = os.stat(sysfs(IVSHMEM, "resource2_wc"))
+            self.assertEqual((status.st_mode & 0o7777, status.st_uid), (0o600, 0))
+        self.assertEqual(os.stat(sysfs(IVSHMEM, "resource2_wc")).st_size, IVSHMEM_BAR)
+        vfio.unbind(IVSHMEM)
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
+        self.assertEqual(touched(m)["type"], "WC")
+        self.assertIn("/resource2_wc", open("/proc/self/maps", encoding="ascii").read())
+        m.close()
+        vfio.bind(IVSHMEM)
+
+    def test_end_of_session_revokes_and_the_mapping_stays_dead(self):
+        m = None
+        with Session(IVSHMEM) as s:
+            s.create(2, WC, flags=SYSFS)
+            m = map_file(sysfs(IVSHMEM, "resource2_wc"), IVSHMEM_BAR)
+            self.assertEqual(touched(m)["type"], "WC")
+        self.assertFalse(walk(address(m))["present"])
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        with Session(IVSHMEM) as s:
+            s.create(2, WC, flags=SYSFS)
+            self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        vfio.unbind(IVSHMEM)
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        vfio.bind(IVSHMEM)
+
+    def test_modules_unload_and_a_dead_mapping_keeps_only_code(self):
+        with Session(IVSHMEM) as s:
+            s.create(2, WC, flags=SYSFS)
+            m = map_file(sysfs(IVSHMEM, "resource2_wc"), IVSHMEM_BAR)
+            m[0] = 1
+        subprocess.run(["rmmod", "vfio_pci"], check=True)
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        m.close()
+        subprocess.run(["rmmod", "vfio_pci_core"], check=True)
+        subprocess.run(["modprobe", "vfio-pci"], check=True)
+
+    def test_sysfs_needs_cap_sys_rawio(self):
+        s = self.session()
+
+        def without():
+            libc = ctypes.CDLL(None, use_errno=True)
+            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+            none = (ctypes.c_uint32 * 6)()
+            if libc.capset(header, none):
+                raise OSError(ctypes.get_errno(), "capset")
+            self.assertErrno(errno.EPERM, s.create, 2, WC, flags=SYSFS)
+            s.create(2, WC)
+
+        self.assertEqual(outcome(without), 0)
+
+
+if __name__ == "__main__":
+    main()

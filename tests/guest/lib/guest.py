@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the guest tests share: TAP output, touching memory that may be SIGBUS, waiting."""
+
+import ctypes
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+import unittest
+
+IVSHMEM, EDU, TESTDEV = "0000:00:10.0", "0000:00:11.0", "0000:00:12.0"
+
+LIMIT = 60  # seconds until a wait is a failure
+
+
+class _TapResult(unittest.TestResult):
+    def _line(self, word, test, more=""):
+        name = test.id().split(".", 1)[-1]
+        print(f"{word} {self.testsRun} - {name}{more}", flush=True)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._line("ok", test)
+
+    def _failed(self, test, err):
+        self._line("not ok", test)
+        for line in self._exc_info_to_string(err, test).splitlines():
+            print(f"# {line}", flush=True)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._failed(test, err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._failed(test, err)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._line("ok", test, f" # SKIP {reason}")
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._failed(subtest, err)
+
+
+def main():
+    """Runs the tests of the calling file, or those that its arguments name."""
+    loader = unittest.defaultTestLoader
+    module = sys.modules["__main__"]
+    names = sys.argv[1:]
+    suite = loader.loadTestsFromNames(names, module) if names else \
+        loader.loadTestsFromModule(module)
+    print(f"1..{suite.countTestCases()}")
+    result = _TapResult()
+    suite.run(result)
+    sys.exit(not result.wasSuccessful())
+
+
+def outcome(touch):
+    """Runs touch() in a child: 0 if it came through, else the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            touch()
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status)
+    if os.WEXITSTATUS(status):
+        raise RuntimeError("the child failed otherwise")
+    return 0
+
+
+def run(*command, **kwargs):
+    """Runs a command and returns its standard output; it must succeed."""
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE,
+                          **kwargs).stdout
+
+
+def kernel_log():
+    return run("dmesg")
+
+
+class Watch:
+    """Waits for a condition that changes with the files of a directory."""
+
+    CHANGES = 0x0FCE  # all that inotify(7) has but access and open
+
+    def __init__(self, directory):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if libc.inotify_add_watch(self.fd, directory.encode(), self.CHANGES) < 0:
+            raise OSError(ctypes.get_errno(), directory)
+
+    def until(self, condition, what="the condition"):
+        deadline = time.monotonic() + LIMIT
+        while True:
+            value = condition()
+            if value:
+                return value
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                raise TimeoutError(f"{what} did not come about in {LIMIT} s")
+            os.read(self.fd, 65536)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def in_group_of_pages(mapping, offset=0):
+    """Writes a pattern that depends on the place and reads it back."""
+    pattern = struct.pack("<Q", 0x5AA50000DEAD0000 | (offset & 0xFFFF))
+    mapping[offset:offset + 8] = pattern
+    return mapping[offset:offset + 8] == pattern
+
+
+SIGBUS = signal.SIGBUS
