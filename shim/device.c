@@ -1,0 +1,869 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "device.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+
+#include "holder.h"
+#include "log.h"
+#include "modules.h"
+#include "status.h"
+#include "sysfs.h"
+
+#define VFIO_DRIVER "vfio-pci"
+
+/*
+ * A file is reported as closed just before it is released, and by another event than this one
+ * if it was opened through another mount of sysfs.
+ */
+#define RETRY_CLOSED_USEC (50 * UINT64_C(1000))
+#define RETRY_BUSY_USEC (5 * UINT64_C(1000000))
+
+static const char *const state_names[DEVICE_STATES] = {
+	[DEVICE_UNMARKED] = "unmarked",	  [DEVICE_MARKED] = "marked",
+	[DEVICE_BOUND] = "bound",	  [DEVICE_OPEN] = "open",
+	[DEVICE_PUBLISHED] = "published", [DEVICE_WAITING] = "waiting",
+	[DEVICE_REFUSED] = "refused",
+};
+
+enum device_state device_state(const struct device *d)
+{
+	switch (d->obstacle) {
+	case OBSTACLE_NONE:
+		return d->reached;
+	case OBSTACLE_MARK:
+		return DEVICE_REFUSED;
+	default:
+		return DEVICE_WAITING;
+	}
+}
+
+/*
+ * Stops the device at an obstacle. The same one again is not logged again.
+ * Returns -EAGAIN: for a step to return.
+ */
+_printf_(3, 4) static int stop_at(struct device *d, enum device_obstacle obstacle,
+				  const char *format, ...)
+{
+	_cleanup_free_ char *reason = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&reason, format, args) < 0)
+		reason = NULL;
+	va_end(args);
+
+	d->obstacle = obstacle;
+	if (reason && !streq(reason, d->reason)) {
+		free(d->reason);
+		d->reason = TAKE_PTR(reason);
+		log_device_warning(d, "%s: %s", state_names[device_state(d)], d->reason);
+	}
+	return -EAGAIN;
+}
+
+/* stop_at() because of @r, a -errno that %m in the format stands for. */
+#define stop_at_error(d, obstacle, r, ...) (errno = -(r), stop_at(d, obstacle, __VA_ARGS__))
+
+#define RANGE_SIZE ((size_t)2 * FORMAT_SIZE_MAX)
+
+/* The range as a mark has it. Returns @buffer. */
+static const char *describe_range(const struct mark_item *item, char buffer[static RANGE_SIZE])
+{
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+
+	snprintf(buffer, RANGE_SIZE, "%s+%s", format_size(offset, item->offset),
+		 format_size(length, item->length));
+	return buffer;
+}
+
+/* ---- what the device tells ---- */
+
+static int fill_status(struct device *d, struct status *status)
+{
+	unsigned int group;
+	int r;
+
+	status->group = sysfs_iommu_group(d->sysfs_fd, &group) < 0 ? -1 : (int64_t)group;
+	status->bound_by_service = d->bound_by_service;
+	/* Without it the status says that no driver is known, which is so. */
+	(void)sysfs_driver(d->sysfs_fd, &status->driver);
+	if (replace_string(&status->bdf, d->bdf) < 0 ||
+	    replace_string(&status->state, state_names[device_state(d)]) < 0 ||
+	    replace_string(&status->reason, d->obstacle ? d->reason : NULL) < 0 ||
+	    replace_string(&status->previous_driver, d->previous_driver) < 0 ||
+	    replace_string(&status->previous_override, d->previous_override) < 0)
+		return -ENOMEM;
+	if (!d->mark)
+		return 0;
+
+	status->aliases = calloc(d->mark->n_items, sizeof(*status->aliases));
+	if (!status->aliases)
+		return -ENOMEM;
+	status->n_aliases = d->mark->n_items;
+	for (size_t i = 0; i < d->mark->n_items; i++) {
+		const struct mark_item *item = &d->mark->items[i];
+		const struct device_alias *alias = &d->aliases[i];
+		struct status_alias *told = &status->aliases[i];
+		char file[SYSFS_BAR_FILE_SIZE];
+
+		told->bar = item->bar;
+		told->offset = item->offset;
+		told->size = item->length;
+		if (alias->published &&
+		    asprintf(&told->file, SYSFS_PCI_DEVICES "/%s/%s", d->bdf,
+			     sysfs_bar_file(file, item->bar, item->type == VFIO_ALIAS_MEMORY_WC)) <
+			    0) {
+			told->file = NULL;
+			return -ENOMEM;
+		}
+		r = replace_string(&told->type_wanted, mark_type_name(item->type));
+		if (r == 0 && alias->published)
+			r = replace_string(&told->type_in_effect, mark_type_name(alias->type));
+		if (r == 0)
+			r = replace_string(&told->state,
+					   state_names[alias->published ? DEVICE_PUBLISHED :
+									  DEVICE_WAITING]);
+		if (r == 0)
+			r = replace_string(&told->reason, alias->reason);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void save(struct device *d)
+{
+	_cleanup_status_ struct status status = {};
+	int r;
+
+	r = fill_status(d, &status);
+	if (r == 0)
+		r = status_write(d->status_fd, &status);
+	if (r < 0)
+		(void)log_device_error(d, r, "cannot write the status: %m");
+}
+
+/* ---- waiting for a file to be closed ---- */
+
+static void unref_source(sd_event_source **source)
+{
+	*source = sd_event_source_disable_unref(*source);
+}
+
+static void watch_none(struct device *d)
+{
+	while (d->n_watches > 0)
+		unref_source(&d->watches[--d->n_watches]);
+	d->watched_bars = 0;
+	unref_source(&d->retry);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	device_retry(userdata);
+	return 0;
+}
+
+/* Tries again in @usec, and not at the time that was set before. */
+static void retry_in(struct device *d, uint64_t usec)
+{
+	int r;
+
+	unref_source(&d->retry);
+	r = sd_event_add_time_relative(d->event, &d->retry, CLOCK_MONOTONIC, usec, 0, on_retry, d);
+	if (r < 0)
+		(void)log_device_error(d, r, "cannot set a timer: %m");
+}
+
+static int on_closed(sd_event_source *source, const struct inotify_event *event, void *userdata)
+{
+	(void)source;
+	(void)event;
+	retry_in(userdata, RETRY_CLOSED_USEC);
+	return 0;
+}
+
+/* Retries when a file is closed. @path_fd: see open(2), O_PATH; without it the timer must do */
+static void watch_close(struct device *d, int path_fd)
+{
+	_cleanup_close_ int fd = path_fd;
+
+	if (fd >= 0 && d->n_watches < ARRAY_SIZE(d->watches) &&
+	    sd_event_add_inotify_fd(d->event, &d->watches[d->n_watches], fd,
+				    IN_CLOSE_WRITE | IN_CLOSE_NOWRITE, on_closed, d) >= 0)
+		d->n_watches++;
+	retry_in(d, RETRY_BUSY_USEC);
+}
+
+/* ---- the session ---- */
+
+static void forget_aliases(struct device *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(d->aliases); i++) {
+		free(d->aliases[i].reason);
+		d->aliases[i] = (struct device_alias){};
+	}
+}
+
+static void close_session(struct device *d)
+{
+	d->session = vfio_session_close(d->session);
+	unref_source(&d->request);
+	forget_aliases(d);
+	if (d->reached > DEVICE_BOUND)
+		d->reached = DEVICE_BOUND;
+}
+
+/* The device is no longer bound, by the will of somebody else. */
+static void be_taken(struct device *d)
+{
+	device_close(d);
+	d->reached = DEVICE_MARKED;
+	(void)stop_at(d, OBSTACLE_STOP,
+		      "the device was taken from its VFIO driver; bind it to one again, or reload "
+		      "the service");
+}
+
+static int on_request(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct device *d = userdata;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	/*
+	 * The kernel holds the device's lock until the session has ended, so until then nothing
+	 * here may wait for that lock, as writing to driver_override does. What the service
+	 * wrote there is taken back at the unbind event.
+	 */
+	be_taken(d);
+	save(d);
+	return 0;
+}
+
+static int watch_request(struct device *d)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = vfio_session_set_request_eventfd(d->session, fd);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(d->event, &d->request, fd, EPOLLIN, on_request, d);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_priority(d->request, SD_EVENT_PRIORITY_IMPORTANT);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_io_fd_own(d->request, true);
+	if (r < 0)
+		return r;
+	TAKE_FD(fd);
+	return 0;
+}
+
+/* ---- binding and giving back ---- */
+
+static void forget_binding(struct device *d)
+{
+	d->bound_by_service = false;
+	(void)replace_string(&d->previous_driver, NULL); /* cannot fail */
+	(void)replace_string(&d->previous_override, NULL);
+}
+
+/* Puts driver_override back as it was, unless somebody has written to it since. */
+static void restore_override(struct device *d)
+{
+	_cleanup_free_ char *override = NULL;
+	int r;
+
+	r = sysfs_driver_override(d->sysfs_fd, &override);
+	if (r == 0 && streq(override, VFIO_DRIVER))
+		r = sysfs_set_driver_override(d->sysfs_fd, d->previous_override);
+	if (r < 0 && r != -ENOENT && r != -ENODEV) /* else it has gone with the device */
+		(void)log_device_error(d, r, "cannot restore driver_override: %m");
+}
+
+/* Without a session: back to how the device was before the service bound it. */
+static void give_back(struct device *d)
+{
+	_cleanup_free_ char *driver = NULL;
+	int r;
+
+	if (!d->bound_by_service)
+		return;
+	(void)sysfs_driver(d->sysfs_fd, &driver); /* unknown is not VFIO_DRIVER */
+	if (streq(driver, VFIO_DRIVER)) {
+		r = sysfs_unbind(d->sysfs_fd, d->bdf);
+		if (r < 0)
+			(void)log_device_error(d, r, "cannot unbind from " VFIO_DRIVER ": %m");
+	}
+	restore_override(d);
+	if (d->previous_driver) {
+		_cleanup_free_ char *taker = NULL;
+
+		r = sysfs_probe(d->bdf);
+		if (r == 0)
+			r = sysfs_driver(d->sysfs_fd, &taker);
+		if (r == 0 && !taker)
+			r = -ENODEV;
+		if (r < 0)
+			(void)log_device_error(d, r, "driver %s has not taken it back: %m",
+					       d->previous_driver);
+	}
+	forget_binding(d);
+}
+
+/* Binds to VFIO_DRIVER a device that @driver has, or none if NULL. */
+static int bind(struct device *d, const char *driver)
+{
+	_cleanup_free_ char *override = NULL;
+	int r;
+
+	r = modules_load(VFIO_DRIVER);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module vfio-pci: %m");
+	if (!d->bound_by_service) { /* else it is known how the device was before */
+		r = sysfs_driver_override(d->sysfs_fd, &override);
+		if (r == 0)
+			r = replace_string(&d->previous_driver, driver);
+		if (r < 0)
+			return stop_at_error(d, OBSTACLE_EVENT, r, "cannot bind to vfio-pci: %m");
+		free(d->previous_override);
+		d->previous_override = TAKE_PTR(override);
+		d->bound_by_service = true;
+		save(d); /* before it is done: a later run must know what to undo */
+	}
+
+	if (driver)
+		r = sysfs_unbind(d->sysfs_fd, d->bdf);
+	if (r == 0)
+		r = sysfs_set_driver_override(d->sysfs_fd, VFIO_DRIVER);
+	if (r == 0)
+		r = sysfs_probe(d->bdf);
+	if (r == 0 && !sysfs_has_vfio(d->sysfs_fd))
+		r = -ENODEV;
+	if (r < 0) {
+		give_back(d);
+		return stop_at_error(d, OBSTACLE_STOP, r,
+				     "vfio-pci has not taken the device (%m), see the kernel's "
+				     "log; reload the service to try again");
+	}
+	log_device_notice(d, "bound to vfio-pci%s%s", driver ? ", taken from " : "", driver ?: "");
+	return DEVICE_BOUND;
+}
+
+/* ---- the steps: each returns the state that it has reached, or -EAGAIN ---- */
+
+/* A new text of the mark, at any point of the way. */
+static int read_mark(struct device *d)
+{
+	_cleanup_mark_ struct mark *mark = NULL;
+	_cleanup_free_ char *message = NULL;
+	struct pci_bar bars[PCI_BARS];
+	int r;
+
+	r = sysfs_read_bars(d->sysfs_fd, bars);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the BARs: %m");
+
+	r = mark_parse(&d->text, &mark, &message);
+	if (r == 0)
+		r = mark_check(mark, bars, &message);
+	if (r < 0 && r != -EINVAL)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the mark: %m");
+	d->text_is_new = false;
+	if (r == -EINVAL)
+		return stop_at(d, OBSTACLE_MARK, "%s%s", message,
+			       d->mark ? "; the mark before stays in force" : "");
+
+	if (!d->mark || !streq(d->mark->text, mark->text))
+		forget_aliases(d); /* step_publish() finds those that stay */
+	mark_free(d->mark);
+	d->mark = TAKE_PTR(mark);
+	d->mark_is_new = true;
+	if (d->reached == DEVICE_UNMARKED)
+		d->reached = DEVICE_MARKED;
+	if (d->reached == DEVICE_PUBLISHED)
+		d->reached = DEVICE_OPEN;
+	return 0;
+}
+
+static int step_bind(struct device *d)
+{
+	_cleanup_free_ char *driver = NULL;
+	unsigned int group;
+	int r;
+
+	r = sysfs_iommu_group(d->sysfs_fd, &group);
+	if (r == -ENOENT)
+		return stop_at(d, OBSTACLE_EVENT,
+			       "the device has no IOMMU group: enable the IOMMU in the firmware "
+			       "(VT-d, AMD-Vi) and on the kernel's command line "
+			       "(intel_iommu=on)%s",
+			       d->mark->noiommu ? "; VFIO_ALIAS_NOIOMMU is not supported yet" : "");
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
+
+	if (sysfs_has_vfio(d->sysfs_fd))
+		return DEVICE_BOUND;
+	r = sysfs_driver(d->sysfs_fd, &driver);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the driver: %m");
+	if (d->mark->bind == MARK_BIND_NEVER)
+		return stop_at(d, OBSTACLE_EVENT,
+			       "%s%s has the device, which must be bound to a VFIO driver by "
+			       "somebody else (VFIO_ALIAS_BIND=never)",
+			       driver ? "driver " : "no driver", driver ?: "");
+	if (driver && d->mark->bind != MARK_BIND_FORCE)
+		return stop_at(d, OBSTACLE_EVENT,
+			       "driver %s has the device: unbind it, or mark the device with "
+			       "VFIO_ALIAS_BIND=force",
+			       driver);
+	return bind(d, driver);
+}
+
+static int explain_open(struct device *d, unsigned int group, int r)
+{
+	_cleanup_free_ char *bdf = NULL, *driver = NULL;
+	char path[VFIO_GROUP_PATH_SIZE];
+
+	switch (r) {
+	case -EBUSY:
+		return stop_at(d, OBSTACLE_BUSY,
+			       "another process has %s, the IOMMU group, open; waiting until it is "
+			       "closed",
+			       vfio_group_path(path, group));
+	case -ENOTUNIQ:
+		if (sysfs_iommu_group_obstacle(d->sysfs_fd, &bdf, &driver) < 0)
+			return stop_at(d, OBSTACLE_EVENT, "IOMMU group %u is not viable", group);
+		return stop_at(d, OBSTACLE_EVENT,
+			       "IOMMU group %u is not viable: driver %s has %s, which is in it; "
+			       "unbind that device or bind it to vfio-pci",
+			       group, driver, bdf);
+	case -EPROTO:
+		return stop_at(d, OBSTACLE_STOP, "the kernel's VFIO has no type1 IOMMU backend");
+	default:
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session: %m");
+	}
+}
+
+static int step_open(struct device *d)
+{
+	char path[VFIO_GROUP_PATH_SIZE];
+	unsigned int group;
+	int r;
+
+	r = modules_load("vfio_iommu_type1");
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r,
+				     "cannot load the module vfio_iommu_type1: %m");
+	r = sysfs_iommu_group(d->sysfs_fd, &group);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
+	r = vfio_session_open(d->vfio, group, d->bdf, &d->session);
+	if (r == -EBUSY) {
+		watch_close(d, open(vfio_group_path(path, group), O_PATH | O_CLOEXEC));
+		/* It may have been closed before it was watched. */
+		r = vfio_session_open(d->vfio, group, d->bdf, &d->session);
+	}
+	if (r < 0)
+		return explain_open(d, group, r);
+
+	r = vfio_session_probe_aliases(d->session);
+	if (r == -ENOTTY)
+		return stop_at(d, OBSTACLE_STOP,
+			       "this kernel's vfio-pci has no alias regions: install the patched "
+			       "VFIO modules and reload them");
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_STOP, r, "cannot probe for alias regions: %m");
+	r = watch_request(d);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot set the request eventfd: %m");
+	return DEVICE_OPEN;
+}
+
+/* Whether the kernel can make every alias of the mark, before any is made. */
+static int check_possible(struct device *d)
+{
+	for (size_t i = 0; i < d->mark->n_items; i++) {
+		const struct mark_item *item = &d->mark->items[i];
+		uint32_t types, flags;
+		int r;
+
+		if (item->shared)
+			return stop_at(d, OBSTACLE_STOP,
+				       "BAR %u: this kernel's VFIO modules have no shared aliases; "
+				       "leave out \",shared\"",
+				       item->bar);
+		r = vfio_session_get_possible(d->session, item->bar, &types, &flags);
+		if (r < 0)
+			return stop_at_error(d, OBSTACLE_STOP, r,
+					     "BAR %u: cannot ask which aliases are possible: %m",
+					     item->bar);
+		if (types == 0)
+			return stop_at(d, OBSTACLE_STOP,
+				       "BAR %u: VFIO cannot map it, so it cannot have an alias",
+				       item->bar);
+		if (!(types & UINT32_C(1) << item->type))
+			return stop_at(d, OBSTACLE_STOP,
+				       "BAR %u: this platform cannot give the memory type %s",
+				       item->bar, mark_type_name(item->type));
+		if (!(flags & VFIO_ALIAS_FLAG_SYSFS))
+			return stop_at(d, OBSTACLE_STOP,
+				       "this kernel's alias regions have no files in sysfs");
+	}
+	return 0;
+}
+
+static bool is_wanted(const struct mark_item *item, const struct vfio_alias *alias)
+{
+	return item->bar == alias->bar && item->type == alias->type &&
+	       item->offset == alias->offset && item->length == alias->size;
+}
+
+/* Whether the kernel has an alias that is not in the mark. Returns 0, 1 or -errno. */
+static int has_unwanted(struct device *d)
+{
+	_cleanup_free_ struct vfio_alias *aliases = NULL;
+	size_t n, j;
+	int r;
+
+	r = vfio_session_list_aliases(d->session, &aliases, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		for (j = 0; j < d->mark->n_items; j++)
+			if (is_wanted(&d->mark->items[j], &aliases[i]))
+				break;
+		if (j == d->mark->n_items)
+			return 1;
+	}
+	return 0;
+}
+
+/* Notes why alias @i is not there. The same reason again is not logged again. */
+_printf_(3, 4) static void fail_alias(struct device *d, size_t i, const char *format, ...)
+{
+	struct device_alias *alias = &d->aliases[i];
+	unsigned int bar = d->mark->items[i].bar;
+	_cleanup_free_ char *why = NULL, *reason = NULL;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vasprintf(&why, format, args);
+	va_end(args);
+	if (length < 0)
+		why = NULL;
+	else if (asprintf(&reason, "BAR %u: %s", bar, why) < 0)
+		reason = NULL;
+
+	alias->published = false;
+	if (reason && !streq(reason, alias->reason)) {
+		free(alias->reason);
+		alias->reason = TAKE_PTR(reason);
+		log_alias_warning(d, bar, "waiting: %s", alias->reason);
+	}
+}
+
+static void watch_bar(struct device *d, unsigned int bar)
+{
+	char file[SYSFS_BAR_FILE_SIZE];
+
+	if (d->watched_bars & 1U << bar)
+		return;
+	d->watched_bars |= 1U << bar;
+	watch_close(d, sysfs_open_path(d->sysfs_fd, sysfs_bar_file(file, bar, false)));
+	watch_close(d, sysfs_open_path(d->sysfs_fd, sysfs_bar_file(file, bar, true)));
+}
+
+/* Makes alias @i, or finds that it is there. Returns 0 or -errno, of which the reason is noted. */
+static int create_alias(struct device *d, size_t i)
+{
+	const struct mark_item *item = &d->mark->items[i];
+	struct vfio_alias wanted = {
+		.bar = item->bar,
+		.type = item->type,
+		.flags = VFIO_ALIAS_FLAG_SYSFS,
+		.offset = item->offset,
+		.size = item->length,
+	};
+	struct holder holder;
+	char range[RANGE_SIZE];
+	int r;
+
+	r = vfio_session_create_alias(d->session, &wanted);
+	if (r == -EBUSY) {
+		watch_bar(d, item->bar);
+		/* What is in the way may have gone before it was watched. */
+		r = vfio_session_create_alias(d->session, &wanted);
+	}
+	switch (-r) {
+	case 0:
+		break;
+	case EBUSY:
+		if (holder_find("/proc", d->bdf, item->bar, &holder) == 0)
+			fail_alias(d, i,
+				   "%s/%s is mapped by %s (pid %d); waiting until it is unmapped",
+				   d->bdf, holder.file, holder.name, (int)holder.pid);
+		else
+			fail_alias(d, i,
+				   "the range is in use under another memory type, or by the "
+				   "kernel; waiting until it is free");
+		break;
+	case EINVAL:
+		fail_alias(d, i, "the kernel refuses the range %s: does it meet the MSI-X table?",
+			   describe_range(item, range));
+		break;
+	default:
+		errno = -r;
+		fail_alias(d, i, "cannot make the alias of %s: %m", describe_range(item, range));
+	}
+	return r;
+}
+
+/* Compares alias @i with what the kernel has, and gives its file the owner that the mark says. */
+static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *aliases, size_t n)
+{
+	const struct mark_item *item = &d->mark->items[i];
+	struct device_alias *alias = &d->aliases[i];
+	char file[SYSFS_BAR_FILE_SIZE], range[RANGE_SIZE];
+	size_t j;
+	int r;
+
+	for (j = 0; j < n; j++)
+		if (is_wanted(item, &aliases[j]))
+			break;
+	if (j == n) {
+		fail_alias(d, i, "the kernel does not list the alias of %s",
+			   describe_range(item, range));
+		return;
+	}
+
+	sysfs_bar_file(file, item->bar, item->type == VFIO_ALIAS_MEMORY_WC);
+	if (!alias->published || d->mark_is_new) {
+		r = sysfs_set_access(d->sysfs_fd, file, d->mark->owner, d->mark->group,
+				     d->mark->mode);
+		if (r < 0) {
+			errno = -r;
+			fail_alias(d, i, "cannot set the owner and mode of %s: %m", file);
+			return;
+		}
+	}
+	if (!alias->published)
+		log_alias_info(d, item->bar, "BAR %u: published %s as %s, %s", item->bar,
+			       describe_range(item, range), file, mark_type_name(aliases[j].type));
+	alias->published = true;
+	alias->type = aliases[j].type;
+	free(alias->reason);
+	alias->reason = NULL;
+}
+
+static int step_publish(struct device *d)
+{
+	_cleanup_free_ struct vfio_alias *aliases = NULL;
+	int results[MARK_ITEMS_MAX];
+	bool busy = false;
+	size_t n;
+	int r;
+
+	r = check_possible(d);
+	if (r < 0) {
+		close_session(d);
+		return r;
+	}
+	r = has_unwanted(d);
+	if (r > 0) {
+		log_device_notice(d, "the mark has changed and the kernel cannot remove a single "
+				     "alias: opening a new session, mappings are revoked");
+		close_session(d);
+		return DEVICE_BOUND;
+	}
+
+	for (size_t i = 0; i < d->mark->n_items; i++)
+		results[i] = create_alias(d, i);
+	r = vfio_session_list_aliases(d->session, &aliases, &n);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot list the aliases: %m");
+
+	for (size_t i = 0; i < d->mark->n_items; i++) {
+		if (results[i] == 0)
+			inspect_alias(d, i, aliases, n);
+		busy |= results[i] == -EBUSY;
+	}
+	d->mark_is_new = false;
+
+	/* Told already, alias by alias: the device has the first reason for its own. */
+	for (size_t i = 0; i < d->mark->n_items; i++) {
+		if (d->aliases[i].published)
+			continue;
+		d->obstacle = busy ? OBSTACLE_BUSY : OBSTACLE_EVENT;
+		(void)replace_string(&d->reason, d->aliases[i].reason); /* else the one before */
+		return -EAGAIN;
+	}
+	return DEVICE_PUBLISHED;
+}
+
+static int (*const steps[])(struct device *d) = {
+	[DEVICE_MARKED] = step_bind,
+	[DEVICE_BOUND] = step_open,
+	[DEVICE_OPEN] = step_publish,
+};
+
+static int reopen_sysfs(struct device *d)
+{
+	int fd = sysfs_open_device(d->bdf);
+
+	if (fd < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, fd, "cannot open its sysfs directory: %m");
+	close_fd(d->sysfs_fd);
+	d->sysfs_fd = fd;
+	return 0;
+}
+
+/* Goes as far as it can. */
+static void advance(struct device *d)
+{
+	int r = 0;
+
+	watch_none(d);
+	d->obstacle = OBSTACLE_NONE;
+	if (!d->session) {
+		/* Anything may have happened to the device since. */
+		d->reached = d->mark ? DEVICE_MARKED : DEVICE_UNMARKED;
+		r = reopen_sysfs(d);
+	}
+	if (r == 0 && (d->text_is_new || !d->mark))
+		r = read_mark(d);
+	while (r >= 0 && d->reached != DEVICE_PUBLISHED) {
+		r = steps[d->reached](d);
+		if (r >= 0)
+			d->reached = (enum device_state)r;
+	}
+
+	if (d->reached < DEVICE_OPEN)
+		close_session(d); /* of a step that has failed half-way */
+	if (d->obstacle != OBSTACLE_BUSY)
+		watch_none(d); /* it went away meanwhile */
+	if (d->obstacle == OBSTACLE_NONE)
+		(void)replace_string(&d->reason, NULL); /* cannot fail */
+	save(d);
+}
+
+/* ---- what happens to the device ---- */
+
+int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_fd,
+	       struct device **ret)
+{
+	_cleanup_status_ struct status status = {};
+	_cleanup_free_ char *driver = NULL;
+	struct device *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	snprintf(d->bdf, sizeof(d->bdf), "%s", bdf);
+	d->event = sd_event_ref(event);
+	d->vfio = vfio;
+	d->status_fd = status_fd;
+	d->sysfs_fd = sysfs_open_device(bdf); /* if it has gone, advance() says so */
+
+	/* Without a status, or without a driver, there is nothing to be given back. */
+	(void)status_read(status_fd, bdf, &status);
+	(void)sysfs_driver(d->sysfs_fd, &driver);
+	if (status.bound_by_service && streq(driver, VFIO_DRIVER)) {
+		d->bound_by_service = true;
+		d->previous_driver = TAKE_PTR(status.previous_driver);
+		d->previous_override = TAKE_PTR(status.previous_override);
+	}
+
+	*ret = d;
+	return 0;
+}
+
+struct device *device_free(struct device *d)
+{
+	if (d) {
+		device_close(d);
+		forget_binding(d);
+		mark_free(d->mark);
+		mark_text_clear(&d->text);
+		free(d->reason);
+		close_fd(d->sysfs_fd);
+		sd_event_unref(d->event);
+	}
+	free(d);
+	return NULL;
+}
+
+static void handle_unbind(struct device *d)
+{
+	if (sysfs_has_vfio(d->sysfs_fd))
+		return; /* bound to VFIO since: it was another driver's unbind */
+	if (d->bound_by_service) {
+		restore_override(d);
+		forget_binding(d);
+	}
+	if (d->reached >= DEVICE_BOUND)
+		be_taken(d);
+	save(d);
+}
+
+void device_handle(struct device *d, const struct udev_event *event)
+{
+	if (!mark_text_equal(&d->text, &event->mark)) {
+		if (mark_text_copy(&d->text, &event->mark) < 0) {
+			(void)log_device_error(d, -ENOMEM, "cannot read the mark: %m");
+			return;
+		}
+		d->text_is_new = true;
+	}
+	if (event->action == UDEV_UNBIND)
+		handle_unbind(d);
+	if (event->action == UDEV_BIND && d->obstacle == OBSTACLE_STOP &&
+	    sysfs_has_vfio(d->sysfs_fd))
+		d->text_is_new = true;
+
+	if (d->text_is_new)
+		advance(d);
+	else
+		device_retry(d);
+}
+
+void device_retry(struct device *d)
+{
+	if (d->obstacle == OBSTACLE_EVENT || d->obstacle == OBSTACLE_BUSY)
+		advance(d);
+}
+
+void device_reload(struct device *d)
+{
+	d->text_is_new = true;
+	advance(d);
+}
+
+void device_close(struct device *d)
+{
+	watch_none(d);
+	close_session(d);
+}
+
+void device_release(struct device *d)
+{
+	device_close(d); /* before the unbind, which would wait for that */
+	give_back(d);
+	status_remove(d->status_fd, d->bdf);
+}
+
+void device_remove(struct device *d)
+{
+	device_close(d);
+	status_remove(d->status_fd, d->bdf);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of one device:
+ *
+ *	unmarked -> marked -> bound -> open -> published
+ *
+ * device_advance() walks from where the device is to the right, a function for each arrow
+ * (steps[] in device.c), and stops at the first obstacle. What the obstacle is decides what
+ * may end it, and how the device is called meanwhile:
+ *
+ *	refused   the mark is wrong; until it changes
+ *	waiting   until any PCI event, until a file is closed that is in the way, or until the
+ *	          device is bound or marked anew: see enum device_obstacle
+ *
+ * Where the device stands with its aliases is never remembered; the kernel is asked.
+ */
+#ifndef SHIM_DEVICE_H
+#define SHIM_DEVICE_H
+
+#include <systemd/sd-event.h>
+
+#include "mark.h"
+#include "udev.h"
+#include "vfio.h"
+
+enum device_state {
+	DEVICE_UNMARKED,
+	DEVICE_MARKED,	  /* the mark is read and fits the BARs */
+	DEVICE_BOUND,	  /* a VFIO driver has it */
+	DEVICE_OPEN,	  /* there is a session, and the kernel has alias regions */
+	DEVICE_PUBLISHED, /* all aliases of the mark are there */
+	/* Beside the way */
+	DEVICE_WAITING,
+	DEVICE_REFUSED,
+	DEVICE_STATES,
+};
+
+enum device_obstacle {
+	OBSTACLE_NONE,
+	OBSTACLE_MARK,	/* the mark is refused, until it changes */
+	OBSTACLE_EVENT, /* something that an event of a PCI device may end */
+	OBSTACLE_BUSY,	/* a file that another process has open or mapped, until it is closed */
+	OBSTACLE_STOP,	/* hands off until the device is bound or marked anew, or a reload */
+};
+
+/* One item of the mark. */
+struct device_alias {
+	bool published;
+	uint32_t type; /* in effect, if published */
+	char *reason;  /* why not, if it was tried */
+};
+
+struct device {
+	struct device *next; /* the manager's */
+	bool seen;	     /* likewise: by an enumeration */
+	char bdf[PCI_BDF_SIZE];
+
+	/* The manager's, and longer-lived */
+	sd_event *event;
+	struct vfio *vfio;
+	int status_fd;
+
+	int sysfs_fd;
+	struct mark_text text; /* the newest */
+	bool text_is_new;
+	struct mark *mark; /* in force: the newest that was not refused */
+	bool mark_is_new;
+
+	enum device_state reached; /* up to DEVICE_PUBLISHED */
+	enum device_obstacle obstacle;
+	char *reason; /* for the obstacle */
+
+	/* If the service has bound the device: how it was before */
+	bool bound_by_service;
+	char *previous_driver;
+	char *previous_override;
+
+	struct vfio_session *session;
+	struct device_alias aliases[MARK_ITEMS_MAX]; /* as mark->items */
+
+	sd_event_source *request;		/* the kernel wants the device back */
+	sd_event_source *retry;			/* timer */
+	sd_event_source *watches[2 * PCI_BARS]; /* of files that are in the way */
+	size_t n_watches;
+	unsigned int watched_bars; /* a bit for each */
+};
+
+/*
+ * A device of which nothing is known but its address. What an earlier run of the service did
+ * to it is read from its status file.
+ * @status_fd: the directory of status files
+ */
+int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_fd,
+	       struct device **ret);
+
+/* Forgets the device; the session ends if there is one. */
+struct device *device_free(struct device *device);
+
+enum device_state device_state(const struct device *device);
+
+/* udev has seen the marked device, in an event or by enumeration. */
+void device_handle(struct device *device, const struct udev_event *event);
+
+/* Goes on if the obstacle is one that an event of another device may have ended. */
+void device_retry(struct device *device);
+
+/* Looks at everything anew, whatever the obstacle. */
+void device_reload(struct device *device);
+
+/* Takes the aliases back. */
+void device_close(struct device *device);
+
+/* device_close(), and gives the device back if the service has bound it. */
+void device_release(struct device *device);
+
+/* The device has gone. */
+void device_remove(struct device *device);
+
+#endif

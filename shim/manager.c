@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "manager.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "device.h"
+#include "log.h"
+#include "status.h"
+
+#define RUN_DIRECTORY "/run/vfio-alias-shim"
+
+struct manager {
+	sd_event *event;
+	struct udev_source *udev;
+	struct vfio vfio;
+	struct device *devices;
+	sd_event_source *retry; /* once the events that are there have been handled */
+	int status_fd;
+	char *status_line; /* that systemd was told last */
+};
+
+static void manager_clear(struct manager *m)
+{
+	while (m->devices) {
+		struct device *next = m->devices->next;
+
+		device_free(m->devices);
+		m->devices = next;
+	}
+	sd_event_source_unref(m->retry);
+	udev_source_free(m->udev);
+	sd_event_unref(m->event);
+	close_fd(m->status_fd);
+	free(m->status_line);
+}
+
+/* Where the device is in the list, or its end. */
+static struct device **find_device(struct manager *m, const char *bdf)
+{
+	struct device **p = &m->devices;
+
+	while (*p && !streq((*p)->bdf, bdf))
+		p = &(*p)->next;
+	return p;
+}
+
+/* Takes the device at @p out of the list, after @farewell. */
+static void drop_device(struct device **p, void (*farewell)(struct device *))
+{
+	struct device *device = *p;
+
+	*p = device->next;
+	farewell(device);
+	device_free(device);
+}
+
+/* Whatever happens to a device, or is found of one, comes through here. */
+static void handle_event(const struct udev_event *event, void *userdata)
+{
+	struct manager *m = userdata;
+	struct device **p = find_device(m, event->bdf);
+	const char *mark = event->mark.value[MARK_ALIAS];
+	int r;
+
+	/* The event may end the wait of another device, of the same IOMMU group for example. */
+	r = sd_event_source_set_enabled(m->retry, SD_EVENT_ONESHOT);
+	if (r < 0)
+		(void)log_error(r, "cannot schedule a retry: %m");
+
+	if (event->action == UDEV_REMOVE) {
+		if (*p)
+			drop_device(p, device_remove);
+	} else if (!mark || !*mark) {
+		if (*p)
+			drop_device(p, device_release);
+	} else {
+		if (!*p) {
+			r = device_new(event->bdf, m->event, &m->vfio, m->status_fd, p);
+			if (r < 0) {
+				(void)log_error(r, "%s: %m", event->bdf);
+				return;
+			}
+		}
+		(*p)->seen = true;
+		device_handle(*p, event);
+	}
+}
+
+static int on_retry(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)source;
+	for (struct device *device = m->devices; device; device = device->next)
+		device_retry(device);
+	return 0;
+}
+
+/* What an earlier run has bound and is not marked now belongs to its driver. */
+static void give_back_unmarked(struct manager *m)
+{
+	struct status *statuses;
+	size_t n;
+	int r;
+
+	r = status_read_all(m->status_fd, &statuses, &n);
+	if (r < 0) {
+		(void)log_error(r, "%s: %m", STATUS_DIRECTORY);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct device *device;
+
+		if (*find_device(m, statuses[i].bdf))
+			continue;
+		if (device_new(statuses[i].bdf, m->event, &m->vfio, m->status_fd, &device) == 0) {
+			device_release(device);
+			device_free(device);
+		}
+	}
+	status_free_all(statuses, n);
+}
+
+/* Handles all devices that are marked now, and lets go of those that are not any more. */
+static int enumerate(struct manager *m)
+{
+	struct device **p = &m->devices;
+	int r;
+
+	for (struct device *device = m->devices; device; device = device->next)
+		device->seen = false;
+	r = udev_source_enumerate(m->udev);
+	if (r < 0)
+		return log_error(r, "cannot enumerate PCI devices: %m");
+	while (*p) {
+		if ((*p)->seen)
+			p = &(*p)->next;
+		else
+			drop_device(p, device_release);
+	}
+	return 0;
+}
+
+static int on_udev(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (udev_source_dispatch(m->udev) == -ENOBUFS) {
+		(void)log_warning(-ENOBUFS, "events of udev were lost: enumerating the devices");
+		(void)enumerate(m); /* logged */
+	}
+	return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)source;
+	(void)info;
+	(void)enumerate(m); /* logged */
+	for (struct device *device = m->devices; device; device = device->next)
+		device_reload(device);
+	return 0;
+}
+
+/* Tells systemd how many devices are where, if that has changed. */
+static int on_settled(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+	unsigned int count[DEVICE_STATES] = {};
+	_cleanup_free_ char *line = NULL;
+
+	(void)source;
+	for (struct device *device = m->devices; device; device = device->next)
+		count[device_state(device)]++;
+	if (asprintf(&line, "STATUS=%u published, %u waiting, %u refused", count[DEVICE_PUBLISHED],
+		     count[DEVICE_WAITING], count[DEVICE_REFUSED]) < 0) {
+		line = NULL;
+		return 0;
+	}
+	if (!streq(line, m->status_line)) {
+		(void)sd_notify(false, line); /* without systemd there is nobody to tell */
+		free(m->status_line);
+		m->status_line = TAKE_PTR(line);
+	}
+	return 0;
+}
+
+/* The run directory is systemd's; started by hand, the daemon makes it. */
+static int open_status_directory(void)
+{
+	static const char *const directories[] = { RUN_DIRECTORY, STATUS_DIRECTORY };
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (mkdir(directories[i], 0755) < 0 && errno != EEXIST)
+			return -errno;
+	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int add_sources(struct manager *m)
+{
+	static const struct {
+		int number;
+		sd_event_signal_handler_t handler; /* NULL: the loop ends */
+	} signals[] = { { SIGTERM, NULL }, { SIGINT, NULL }, { SIGHUP, on_reload } };
+	sigset_t blocked;
+	int r;
+
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&blocked, signals[i].number);
+	if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		/* Without a handler the userdata is the loop's exit code. */
+		r = sd_event_add_signal(m->event, NULL, signals[i].number, signals[i].handler,
+					signals[i].handler ? m : NULL);
+		if (r < 0)
+			return r;
+	}
+
+	r = sd_event_add_io(m->event, NULL, udev_source_fd(m->udev), EPOLLIN, on_udev, m);
+	if (r < 0)
+		return r;
+	r = sd_event_add_post(m->event, NULL, on_settled, m);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(m->event, &m->retry, on_retry, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_priority(m->retry, SD_EVENT_PRIORITY_IDLE);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(m->retry, SD_EVENT_OFF);
+}
+
+int manager_run(void)
+{
+	_cleanup_(manager_clear) struct manager m = { .status_fd = -EBADF };
+	int r;
+
+	r = sd_event_new(&m.event);
+	if (r < 0)
+		return log_error(r, "cannot make an event loop: %m");
+	m.status_fd = open_status_directory();
+	if (m.status_fd < 0)
+		return log_error(m.status_fd, "%s: %m", STATUS_DIRECTORY);
+	r = udev_source_new(handle_event, &m, &m.udev);
+	if (r < 0)
+		return log_error(r, "cannot listen to udev: %m");
+	r = add_sources(&m);
+	if (r < 0)
+		return log_error(r, "cannot set up the event loop: %m");
+
+	r = enumerate(&m);
+	if (r < 0)
+		return r;
+	give_back_unmarked(&m);
+	(void)on_settled(NULL, &m);	   /* does not fail */
+	(void)sd_notify(false, "READY=1"); /* without systemd there is nobody to tell */
+
+	r = sd_event_loop(m.event);
+	(void)sd_notify(false, "STOPPING=1");
+	/* No driver can have a device of a group of which a session is open. */
+	for (struct device *device = m.devices; device; device = device->next)
+		device_close(device);
+	while (m.devices)
+		drop_device(&m.devices, device_release);
+	(void)rmdir(STATUS_DIRECTORY); /* the command tells by it whether the service runs */
+	return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Kernel modules, by libkmod. */
+#ifndef SHIM_MODULES_H
+#define SHIM_MODULES_H
+
+/*
+ * Loads a module and what it depends on. That it is there already, or built in, is success.
+ * Returns 0, -ENOENT if the running kernel has no such module, or -errno.
+ */
+int modules_load(const char *name);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pci.h"
+
+#include "util.h"
+
+/* Resource flags, from include/linux/ioport.h: they are ABI by way of the "resource" file. */
+#define IORESOURCE_IO 0x00000100
+#define IORESOURCE_MEM 0x00000200
+#define IORESOURCE_UNSET 0x20000000
+
+static bool hex_span(const char *text, size_t length)
+{
+	return strspn(text, "0123456789abcdef") == length;
+}
+
+bool pci_bdf_valid(const char *text)
+{
+	size_t domain = strcspn(text, ":");
+
+	if (domain < 4 || domain > 8 || !hex_span(text, domain) || text[domain] != ':')
+		return false;
+	text += domain + 1;
+	if (!hex_span(text, 2) || text[2] != ':')
+		return false;
+	text += 3;
+	return hex_span(text, 2) && text[2] == '.' && text[3] >= '0' && text[3] <= '7' &&
+	       text[4] == '\0';
+}
+
+/* One "0x..." field, up to @stop, which is stepped over. */
+static int parse_field(const char **p, char stop, uint64_t *ret)
+{
+	const char *end = strchr(*p, stop);
+	int r;
+
+	if (!end || strncmp(*p, "0x", 2) != 0)
+		return -EBADMSG;
+	r = parse_u64(*p + 2, (size_t)(end - *p) - 2, 16, ret);
+	if (r < 0)
+		return -EBADMSG;
+	*p = end + 1;
+	return 0;
+}
+
+int pci_parse_resource(const char *text, struct pci_bar ret[static PCI_BARS])
+{
+	struct pci_bar bars[PCI_BARS] = {};
+
+	for (size_t i = 0; i < PCI_BARS; i++) {
+		uint64_t start, end, flags;
+
+		if (parse_field(&text, ' ', &start) < 0 || parse_field(&text, ' ', &end) < 0 ||
+		    parse_field(&text, '\n', &flags) < 0)
+			return -EBADMSG;
+		if (!(flags & (IORESOURCE_IO | IORESOURCE_MEM)))
+			continue;
+		if (end < start || end - start == UINT64_MAX)
+			return -EBADMSG;
+
+		bars[i].length = end - start + 1;
+		if (flags & IORESOURCE_UNSET)
+			bars[i].kind = PCI_BAR_UNASSIGNED;
+		else if (flags & IORESOURCE_IO)
+			bars[i].kind = PCI_BAR_IO;
+		else
+			bars[i].kind = PCI_BAR_MEMORY;
+	}
+
+	memcpy(ret, bars, sizeof(bars));
+	return 0;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "status.h"
+
+#include <fcntl.h>
+#include <json-c/json.h>
+
+#include "mark.h"
+
+#define FILE_NAME_SIZE (PCI_BDF_SIZE + sizeof(".json.new"))
+
+/* A member that is a string or null. */
+struct member {
+	const char *key;
+	size_t offset; /* of the char * in the structure */
+};
+
+static const struct member device_members[] = {
+	{ "bdf", offsetof(struct status, bdf) },
+	{ "state", offsetof(struct status, state) },
+	{ "reason", offsetof(struct status, reason) },
+	{ "driver", offsetof(struct status, driver) },
+	{ "previous_driver", offsetof(struct status, previous_driver) },
+	{ "previous_override", offsetof(struct status, previous_override) },
+};
+
+static const struct member alias_members[] = {
+	{ "type_wanted", offsetof(struct status_alias, type_wanted) },
+	{ "type_in_effect", offsetof(struct status_alias, type_in_effect) },
+	{ "file", offsetof(struct status_alias, file) },
+	{ "state", offsetof(struct status_alias, state) },
+	{ "reason", offsetof(struct status_alias, reason) },
+};
+
+static char **member_of(const void *structure, const struct member *member)
+{
+	return (char **)((uintptr_t)structure + member->offset);
+}
+
+static void free_members(void *structure, const struct member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(*member_of(structure, &members[i]));
+}
+
+void status_clear(struct status *status)
+{
+	for (size_t i = 0; i < status->n_aliases; i++)
+		free_members(&status->aliases[i], alias_members, ARRAY_SIZE(alias_members));
+	free(status->aliases);
+	free_members(status, device_members, ARRAY_SIZE(device_members));
+	*status = (struct status){ .group = -1 };
+}
+
+static void put_jsonp(struct json_object **object)
+{
+	json_object_put(*object); /* accepts NULL */
+}
+
+/* Takes @value, whether it succeeds or not. Returns 0 or -ENOMEM. */
+static int add(struct json_object *object, const char *key, struct json_object *value)
+{
+	if (!value || json_object_object_add(object, key, value) < 0) {
+		json_object_put(value);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_members(struct json_object *object, const void *structure,
+		       const struct member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *text = *member_of(structure, &members[i]);
+		int r = 0;
+
+		if (text)
+			r = add(object, members[i].key, json_object_new_string(text));
+		else if (json_object_object_add(object, members[i].key, NULL) < 0)
+			r = -ENOMEM;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int alias_to_json(const struct status_alias *alias, struct json_object *array)
+{
+	struct json_object *object = json_object_new_object();
+
+	if (!object || json_object_array_add(array, object) < 0) {
+		json_object_put(object);
+		return -ENOMEM;
+	}
+	if (add(object, "bar", json_object_new_uint64(alias->bar)) < 0 ||
+	    add(object, "offset", json_object_new_uint64(alias->offset)) < 0 ||
+	    add(object, "size", json_object_new_uint64(alias->size)) < 0)
+		return -ENOMEM;
+	return add_members(object, alias, alias_members, ARRAY_SIZE(alias_members));
+}
+
+static int status_to_json(const struct status *status, struct json_object **ret)
+{
+	_cleanup_(put_jsonp) struct json_object *object = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+
+	if (!object) {
+		json_object_put(array);
+		return -ENOMEM;
+	}
+	if (add(object, "aliases", array) < 0 ||
+	    add(object, "group", json_object_new_int64(status->group)) < 0 ||
+	    add(object, "bound_by_service", json_object_new_boolean(status->bound_by_service)) <
+		    0 ||
+	    add_members(object, status, device_members, ARRAY_SIZE(device_members)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < status->n_aliases; i++)
+		if (alias_to_json(&status->aliases[i], array) < 0)
+			return -ENOMEM;
+
+	*ret = TAKE_PTR(object);
+	return 0;
+}
+
+int status_write(int dirfd, const struct status *status)
+{
+	_cleanup_(put_jsonp) struct json_object *object = NULL;
+	char name[FILE_NAME_SIZE], new_name[FILE_NAME_SIZE];
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	r = status_to_json(status, &object);
+	if (r < 0)
+		return r;
+
+	snprintf(name, sizeof(name), "%s.json", status->bdf);
+	snprintf(new_name, sizeof(new_name), "%s.json.new", status->bdf);
+	fd = openat(dirfd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	if (json_object_to_fd(fd, object,
+			      JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE) < 0 ||
+	    renameat(dirfd, new_name, dirfd, name) < 0) {
+		r = -errno;
+		(void)unlinkat(dirfd, new_name, 0); /* it is the write that failed */
+		return r;
+	}
+	return 0;
+}
+
+static int read_u64(struct json_object *object, const char *key, uint64_t *ret)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
+		return -EBADMSG;
+	*ret = json_object_get_uint64(value);
+	return 0;
+}
+
+static int read_members(struct json_object *object, void *structure, const struct member *members,
+			size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *value;
+		int r;
+
+		if (!json_object_object_get_ex(object, members[i].key, &value))
+			return -EBADMSG;
+		if (value && !json_object_is_type(value, json_type_string))
+			return -EBADMSG;
+		r = replace_string(member_of(structure, &members[i]),
+				   value ? json_object_get_string(value) : NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int alias_from_json(struct json_object *object, struct status_alias *alias)
+{
+	uint64_t bar;
+
+	if (!json_object_is_type(object, json_type_object) || read_u64(object, "bar", &bar) < 0 ||
+	    bar >= PCI_BARS || read_u64(object, "offset", &alias->offset) < 0 ||
+	    read_u64(object, "size", &alias->size) < 0)
+		return -EBADMSG;
+	alias->bar = (unsigned int)bar;
+	return read_members(object, alias, alias_members, ARRAY_SIZE(alias_members));
+}
+
+static int status_from_json(struct json_object *object, const char *bdf, struct status *ret)
+{
+	_cleanup_status_ struct status status = {};
+	struct json_object *aliases, *group, *bound;
+	size_t n;
+	int r;
+
+	if (!json_object_object_get_ex(object, "aliases", &aliases) ||
+	    !json_object_is_type(aliases, json_type_array) ||
+	    !json_object_object_get_ex(object, "group", &group) ||
+	    !json_object_is_type(group, json_type_int) ||
+	    !json_object_object_get_ex(object, "bound_by_service", &bound) ||
+	    !json_object_is_type(bound, json_type_boolean))
+		return -EBADMSG;
+	n = json_object_array_length(aliases);
+	if (n > MARK_ITEMS_MAX)
+		return -EBADMSG;
+
+	status.group = json_object_get_int64(group);
+	status.bound_by_service = json_object_get_boolean(bound);
+	r = read_members(object, &status, device_members, ARRAY_SIZE(device_members));
+	if (r < 0)
+		return r;
+	if (!streq(status.bdf, bdf) || !status.state)
+		return -EBADMSG;
+
+	status.aliases = calloc(n + 1, sizeof(*status.aliases));
+	if (!status.aliases)
+		return -ENOMEM;
+	status.n_aliases = n;
+	for (size_t i = 0; i < n; i++) {
+		r = alias_from_json(json_object_array_get_idx(aliases, i), &status.aliases[i]);
+		if (r < 0)
+			return r;
+	}
+
+	*ret = status;
+	status = (struct status){};
+	return 0;
+}
+
+int status_read(int dirfd, const char *bdf, struct status *ret)
+{
+	_cleanup_(put_jsonp) struct json_object *object = NULL;
+	_cleanup_free_ char *text = NULL;
+	char name[FILE_NAME_SIZE];
+	int r;
+
+	snprintf(name, sizeof(name), "%s.json", bdf);
+	r = read_file_at(dirfd, name, &text);
+	if (r < 0)
+		return r;
+	object = json_tokener_parse(text);
+	if (!json_object_is_type(object, json_type_object))
+		return -EBADMSG;
+	return status_from_json(object, bdf, ret);
+}
+
+void status_remove(int dirfd, const char *bdf)
+{
+	char name[FILE_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s.json", bdf);
+	(void)unlinkat(dirfd, name, 0); /* that it was never written is as good */
+}
+
+static int compare_bdf(const void *a, const void *b)
+{
+	const char *left = ((const struct status *)a)->bdf;
+	const char *right = ((const struct status *)b)->bdf;
+	size_t left_length = strlen(left), right_length = strlen(right);
+
+	/* Only a domain above ffff makes an address longer. */
+	if (left_length != right_length)
+		return left_length < right_length ? -1 : 1;
+	return strcmp(left, right);
+}
+
+int status_read_all(int dirfd, struct status **ret, size_t *ret_n)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct status *statuses = NULL;
+	struct dirent *entry;
+	size_t n = 0;
+	int fd;
+
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	directory = fdopendir(fd);
+	if (!directory) {
+		close_fd(fd);
+		return -errno;
+	}
+
+	while ((entry = readdir(directory))) {
+		char *suffix = strstr(entry->d_name, ".json");
+		struct status status, *more;
+
+		if (!suffix || !streq(suffix, ".json"))
+			continue;
+		*suffix = '\0';
+		if (!pci_bdf_valid(entry->d_name) || status_read(dirfd, entry->d_name, &status) < 0)
+			continue;
+
+		more = reallocarray(statuses, n + 1, sizeof(*statuses));
+		if (!more) {
+			status_clear(&status);
+			status_free_all(statuses, n);
+			return -ENOMEM;
+		}
+		statuses = more;
+		statuses[n++] = status;
+	}
+
+	if (n > 0)
+		qsort(statuses, n, sizeof(*statuses), compare_bdf);
+	*ret = statuses;
+	*ret_n = n;
+	return 0;
+}
+
+void status_free_all(struct status *statuses, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		status_clear(&statuses[i]);
+	free(statuses);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the daemon tells about its devices: one JSON file for each, DIRECTORY/BDF.json,
+ * written by the daemon and read by the command. The daemon itself reads from it, when it
+ * starts, what the kernel cannot tell: whom a device belonged to before.
+ */
+#ifndef SHIM_STATUS_H
+#define SHIM_STATUS_H
+
+#include "pci.h"
+#include "util.h"
+
+#define STATUS_DIRECTORY "/run/vfio-alias-shim/devices"
+
+/* Strings are owned, and NULL where there is nothing to tell. */
+struct status_alias {
+	unsigned int bar;
+	uint64_t offset; /* bytes */
+	uint64_t size;	 /* bytes */
+	char *type_wanted;
+	char *type_in_effect;
+	char *file; /* absolute path */
+	char *state;
+	char *reason;
+};
+
+struct status {
+	char *bdf;
+	char *state;
+	char *reason;
+	char *driver;
+	int64_t group; /* IOMMU group, or -1 */
+	bool bound_by_service;
+	char *previous_driver;	 /* if bound_by_service */
+	char *previous_override; /* likewise: "driver_override" before */
+	struct status_alias *aliases;
+	size_t n_aliases;
+};
+
+/* Frees what the status owns, and makes it empty. */
+void status_clear(struct status *status);
+#define _cleanup_status_ _cleanup_(status_clear)
+
+/*
+ * @dirfd: the directory
+ * A file is replaced as a whole. Returns 0 or -errno.
+ */
+int status_write(int dirfd, const struct status *status);
+
+/* Returns 0, -ENOENT without such a file, -EBADMSG if it makes no sense, or -errno. */
+int status_read(int dirfd, const char *bdf, struct status *ret);
+
+void status_remove(int dirfd, const char *bdf);
+
+/*
+ * Reads all of them, in the order of their addresses; one that cannot be read is left out.
+ * Returns 0 and an array to be freed by status_free_all(), or -errno.
+ */
+int status_read_all(int dirfd, struct status **ret, size_t *ret_n);
+void status_free_all(struct status *statuses, size_t n);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sysfs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "util.h"
+
+#define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
+
+/* Drivers that leave DMA to the group's owner (driver_managed_dma in the kernel). */
+static const char *const harmless_drivers[] = { "pci-stub", "pcieport", "shpchp" };
+
+int sysfs_open_device(const char *bdf)
+{
+	_cleanup_close_ int devices = -EBADF;
+	int fd;
+
+	devices = open(SYSFS_PCI_DEVICES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (devices < 0)
+		return -errno;
+	fd = openat(devices, bdf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS])
+{
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	r = read_file_at(fd, "resource", &text);
+	if (r < 0)
+		return r;
+	return pci_parse_resource(text, ret);
+}
+
+int sysfs_driver(int fd, char **ret)
+{
+	int r = read_link_name_at(fd, "driver", ret);
+
+	if (r != -ENOENT)
+		return r;
+	*ret = NULL;
+	return 0;
+}
+
+bool sysfs_has_vfio(int fd)
+{
+	return faccessat(fd, "vfio-dev", F_OK, 0) == 0;
+}
+
+int sysfs_driver_override(int fd, char **ret)
+{
+	_cleanup_free_ char *driver = NULL;
+	int r;
+
+	r = read_one_line_at(fd, "driver_override", &driver);
+	if (r < 0)
+		return r;
+	*ret = streq(driver, "(null)") || streq(driver, "") ? NULL : TAKE_PTR(driver);
+	return 0;
+}
+
+int sysfs_set_driver_override(int fd, const char *driver)
+{
+	return write_string_at(fd, "driver_override", driver ?: "\n");
+}
+
+int sysfs_unbind(int fd, const char *bdf)
+{
+	return write_string_at(fd, "driver/unbind", bdf);
+}
+
+int sysfs_probe(const char *bdf)
+{
+	return write_string_at(AT_FDCWD, SYSFS_DRIVERS_PROBE, bdf);
+}
+
+int sysfs_iommu_group(int fd, unsigned int *ret)
+{
+	_cleanup_free_ char *name = NULL;
+	uint64_t number;
+	int r;
+
+	r = read_link_name_at(fd, "iommu_group", &name);
+	if (r < 0)
+		return r;
+	r = parse_u64(name, strlen(name), 10, &number);
+	if (r < 0 || number > UINT_MAX)
+		return -EBADMSG;
+	*ret = (unsigned int)number;
+	return 0;
+}
+
+static bool driver_is_harmless(const char *driver)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(harmless_drivers); i++)
+		if (streq(driver, harmless_drivers[i]))
+			return true;
+	return false;
+}
+
+int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver)
+{
+	_cleanup_closedir_ DIR *devices = NULL;
+	_cleanup_close_ int devices_fd = -EBADF;
+	struct dirent *entry;
+
+	devices_fd = openat(fd, "iommu_group/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (devices_fd < 0)
+		return -errno;
+	devices = fdopendir(devices_fd);
+	if (!devices)
+		return -errno;
+	TAKE_FD(devices_fd);
+
+	while ((entry = readdir(devices))) {
+		_cleanup_free_ char *driver = NULL;
+		_cleanup_close_ int other = -EBADF;
+		int r;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		other = openat(dirfd(devices), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (other < 0)
+			continue; /* it has just gone */
+		r = sysfs_driver(other, &driver);
+		if (r < 0)
+			return r;
+		if (!driver || driver_is_harmless(driver) || sysfs_has_vfio(other))
+			continue;
+
+		*ret_bdf = strdup(entry->d_name);
+		if (!*ret_bdf)
+			return -ENOMEM;
+		*ret_driver = TAKE_PTR(driver);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc)
+{
+	snprintf(buffer, SYSFS_BAR_FILE_SIZE, "resource%u%s", bar % 10, wc ? "_wc" : "");
+	return buffer;
+}
+
+int sysfs_open_path(int fd, const char *name)
+{
+	int path = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	return path < 0 ? -errno : path;
+}
+
+int sysfs_set_access(int fd, const char *name, uid_t owner, gid_t group, mode_t mode)
+{
+	struct stat st;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADMSG;
+	if ((st.st_uid != owner || st.st_gid != group) &&
+	    fchownat(fd, name, owner, group, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if ((st.st_mode & 07777) != mode && fchmodat(fd, name, mode, 0) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* PCI devices and their marks, as udev knows them: every call of libudev is here. */
+#ifndef SHIM_UDEV_H
+#define SHIM_UDEV_H
+
+#include "mark.h"
+
+enum udev_action {
+	UDEV_PRESENT, /* found, added or changed */
+	UDEV_BIND,
+	UDEV_UNBIND,
+	UDEV_REMOVE,
+};
+
+/* Lives as long as the handler's call. */
+struct udev_event {
+	enum udev_action action;
+	const char *bdf; /* pci_bdf_valid() */
+	struct mark_text mark;
+};
+
+typedef void (*udev_handler)(const struct udev_event *event, void *userdata);
+
+struct udev_source;
+
+/*
+ * Begins to listen to events of PCI devices; none is lost between this and
+ * udev_source_enumerate().
+ * @handler: called for each event, and for each device that is enumerated
+ */
+int udev_source_new(udev_handler handler, void *userdata, struct udev_source **ret);
+struct udev_source *udev_source_free(struct udev_source *source);
+
+/* Readable when udev_source_dispatch() has something to do. */
+int udev_source_fd(struct udev_source *source);
+
+/* Handles all events that are there. Returns 0, or -ENOBUFS if some were lost: enumerate. */
+int udev_source_dispatch(struct udev_source *source);
+
+/* Handles each marked device that udev has initialized, as UDEV_PRESENT. Returns 0 or -errno. */
+int udev_source_enumerate(struct udev_source *source);
+
+#endif

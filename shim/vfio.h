@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VFIO: every ioctl of <linux/vfio.h> and <linux/vfio_alias.h>.
+ *
+ * A session is one device's descriptor. It is reached through the device's IOMMU group and a
+ * container with the type1 backend; devices of one group share both, since a group can be
+ * opened once only.
+ */
+#ifndef SHIM_VFIO_H
+#define SHIM_VFIO_H
+
+#include <linux/vfio.h>
+#include <linux/vfio_alias.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util.h"
+
+struct vfio_group;
+struct vfio_session;
+
+/* The groups that are open. Starts as zeroes. */
+struct vfio {
+	struct vfio_group *groups;
+};
+
+struct vfio_alias {
+	unsigned int bar;
+	uint32_t type;	 /* VFIO_ALIAS_MEMORY_x; from the kernel: in effect */
+	uint32_t flags;	 /* VFIO_ALIAS_FLAG_x */
+	uint64_t offset; /* bytes from the BAR's start */
+	uint64_t size;	 /* bytes */
+};
+
+/* The character device of group @number. Returns @buffer. */
+#define VFIO_GROUP_PATH_SIZE sizeof("/dev/vfio/4294967295")
+const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned int number);
+
+/*
+ * Opens device @bdf of IOMMU group @number, which resets the device where it can be reset.
+ * Returns 0, or
+ *   -EBUSY       another process has the group
+ *   -ENOTUNIQ    the group is not viable: a device in it belongs to another driver
+ *   -EPROTO      the kernel's VFIO is of another API version or without type1 IOMMUs
+ *   -errno       of what failed
+ */
+int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
+		      struct vfio_session **ret);
+struct vfio_session *vfio_session_close(struct vfio_session *session);
+DEFINE_CLEANUP(struct vfio_session *, vfio_session_close)
+#define _cleanup_vfio_session_ _cleanup_(vfio_session_closep)
+
+/* Has the kernel signal @eventfd when it wants the device back. Returns 0 or -errno. */
+int vfio_session_set_request_eventfd(struct vfio_session *session, int eventfd);
+
+/* Whether the kernel has alias regions. Returns 0, or -ENOTTY if it has not, or -errno. */
+int vfio_session_probe_aliases(struct vfio_session *session);
+
+/*
+ * What is possible on BAR @bar.
+ * @ret_types: the bit 1 << VFIO_ALIAS_MEMORY_x for each memory type
+ * @ret_flags: VFIO_ALIAS_FLAG_x
+ */
+int vfio_session_get_possible(struct vfio_session *session, unsigned int bar, uint32_t *ret_types,
+			      uint32_t *ret_flags);
+
+/* Makes an alias, or finds that it is there. Errors: those of VFIO_ALIAS_CREATE. */
+int vfio_session_create_alias(struct vfio_session *session, const struct vfio_alias *alias);
+
+/*
+ * Asks the kernel which aliases the device has.
+ * Returns 0 and an array to be freed, -EBADMSG for an answer without sense, or -errno.
+ */
+int vfio_session_list_aliases(struct vfio_session *session, struct vfio_alias **ret, size_t *ret_n);
+
+/*
+ * Finds a capability in the answer to VFIO_DEVICE_GET_REGION_INFO.
+ * @size: bytes that may be read from @info
+ * @id, @length: of the capability, with its header
+ * @ret: room for @length bytes
+ * Returns 0, -ENOENT if it is not there, -EBADMSG for a chain that leaves the answer or has
+ * no end.
+ */
+int vfio_find_capability(const struct vfio_region_info *info, size_t size, uint16_t id,
+			 size_t length, void *ret);
+
+#endif
