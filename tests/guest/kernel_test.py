@@ -4,15 +4,18 @@
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
+import signal
+import struct
 import subprocess
 import unittest
 
 from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, outcome
 from ptwalk import walk
 import vfio
-from vfio import PAGE, SYSFS, UC, WC, Session, address, sysfs
+from vfio import PAGE, SHARED, SYSFS, UC, WC, Session, address, sysfs
 
 MIB = 1 << 20
 HUGE = 2 * MIB
@@ -219,7 +222,7 @@ class Uapi(Bound):
     def test_probe_and_get_tell_what_is_possible(self):
         s = self.session(TESTDEV)
         s.probe()
-        both = (1 << UC | 1 << WC, SYSFS)
+        both = (1 << UC | 1 << WC, SYSFS | SHARED)
         self.assertEqual(s.possible(0), both)
         for region in (1, 2, 6, 7, 8, 9, 0xFFFFFFFF):  # BAR 1 has I/O ports
             self.assertEqual(s.possible(region)[0], 0)
@@ -231,7 +234,7 @@ class Uapi(Bound):
         self.assertEqual(index, before)
         self.assertEqual(s.num_regions(), before + 1)
         self.assertEqual(s.region_info(index), {
-            "flags": 1 << 2 | 1 << 3, "size": 2 * MIB, "offset": offset,
+            "flags": 1 | 2 | 4 | 8, "size": 2 * MIB, "offset": offset,
             "alias": {"region": 2, "type": WC, "offset": MIB, "flags": SYSFS}})
         self.assertErrno(errno.EINVAL, s.region_info, index + 1)
 
@@ -257,7 +260,7 @@ class Uapi(Bound):
         for what, request in bad.items():
             with self.subTest(what):
                 self.assertErrno(errno.EINVAL, s.create, *request)
-        for what in ({"flags": 2}, {"flags": 1 << 31}, {"op": 0}, {"op": 2}, {"reserved": 1}):
+        for what in ({"flags": 4}, {"flags": 1 << 31}, {"op": 0}, {"op": 3}, {"reserved": 1}):
             with self.subTest(what):
                 self.assertErrno(errno.EINVAL, s.create, 0, WC, **what)
         with self.subTest("short"):
@@ -291,6 +294,194 @@ class Uapi(Bound):
         self.assertErrno(errno.EINVAL, s.create, bar, UC)
         if page:
             s.create(bar, UC, 0, page)
+
+
+class Remove(Bound):
+    def test_remove_takes_the_pages_and_gives_them_to_the_own_region(self):
+        s = self.session()
+        base = s.mmap(2 << 40, IVSHMEM_BAR)
+        index, offset = s.create(2, WC, MIB, MIB)
+        alias = s.mmap(offset, MIB)
+        self.assertEqual(touched(alias)["type"], "WC")
+        s.remove(index)
+        self.assertFalse(walk(address(alias))["present"])
+        self.assertEqual(outcome(lambda: alias[0]), SIGBUS)
+        self.assertErrno(errno.EINVAL, s.region_info, index)
+        self.assertErrno(errno.EINVAL, s.mmap, offset, PAGE)
+        entry = touched(base, MIB)
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "UC-"))
+        self.assertEqual(s.create(2, WC, 4 * MIB, MIB)[0], index)
+
+    def test_the_file_goes_with_the_last_alias_and_the_stock_file_returns(self):
+        path = sysfs(IVSHMEM, "resource2_wc")
+        s = self.session()
+        first, _ = s.create(2, WC, 0, MIB, flags=SYSFS)
+        second, _ = s.create(2, WC, MIB, MIB, flags=SYSFS)
+        ours = os.stat(path).st_ino
+        m = map_file(path, 2 * MIB)
+        s.remove(first)
+        self.assertEqual(os.stat(path).st_ino, ours)
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        self.assertEqual(outcome(lambda: m[MIB]), 0)
+        s.remove(second)
+        self.assertNotEqual(os.stat(path).st_ino, ours)
+        self.assertEqual(outcome(lambda: m[MIB]), SIGBUS)
+        s.create(2, WC, 0, MIB, flags=SYSFS)
+        self.assertEqual(touched(map_file(path, PAGE))["type"], "WC")
+
+    def test_a_range_can_change_its_type(self):
+        s = self.session()
+        for memory_type, name in ((WC, "WC"), (UC, "UC-"), (WC, "WC")):
+            index, offset = s.create(2, memory_type)
+            self.assertEqual(touched(s.mmap(offset, PAGE))["type"], name)
+            s.remove(index)
+
+    def test_bad_removals_are_refused(self):
+        s = self.session()
+        index, _ = s.create(2, WC)
+        for wrong in (0, 2, index - 1, index + 1, 0xFFFFFFFF):
+            self.assertErrno(errno.ENOENT, s.remove, wrong)
+        for field in ("region", "type", "flags", "offset", "size", "alias_offset", "types",
+                      "reserved"):
+            self.assertErrno(errno.EINVAL, s.remove, index, **{field: 1})
+        s.remove(index)
+        self.assertErrno(errno.ENOENT, s.remove, index)
+
+
+class Shared(Bound):
+    def test_own_region_maps_shared_pages_under_the_alias_type(self):
+        s = self.session()
+        base = s.mmap(2 << 40, IVSHMEM_BAR)
+        index, _ = s.create(2, WC, 4 * MIB, 4 * MIB, flags=SHARED)
+        self.assertEqual(s.region_info(index)["alias"]["flags"], SHARED)
+        entry = touched(base, 4 * MIB)
+        self.assertEqual((entry["level"], entry["type"]), ("2M", "WC"))
+        self.assertEqual(touched(base, 8 * MIB)["type"], "UC-")
+        s.remove(index)
+        self.assertEqual(touched(base, 4 * MIB)["type"], "UC-")
+
+    def test_a_huge_page_is_never_part_shared(self):
+        s = self.session()
+        base = s.mmap(2 << 40, IVSHMEM_BAR)
+        s.create(2, WC, 0, PAGE, flags=SHARED)
+        first, second = touched(base, 0), touched(base, PAGE)
+        self.assertEqual((first["level"], first["type"]), ("4K", "WC"))
+        self.assertEqual((second["level"], second["type"]), ("4K", "UC-"))
+
+    def test_the_uc_file_does_not_reach_shared_wc_pages(self):
+        s = self.session()
+        s.create(2, UC, 0, PAGE, flags=SYSFS)
+        s.create(2, WC, PAGE, PAGE, flags=SYSFS | SHARED)
+        uc = map_file(sysfs(IVSHMEM, "resource2"), 2 * PAGE)
+        self.assertEqual(outcome(lambda: uc[PAGE]), SIGBUS)
+
+
+class ReadWrite(Bound):
+    def test_region_of_an_alias(self):
+        s = self.session()
+        index, _ = s.create(2, WC, MIB, MIB)
+        self.assertEqual(s.pwrite(index, 3, b"odd places"), 10)
+        self.assertEqual(s.pread(2, MIB + 3, 10), b"odd places")
+        self.assertEqual(s.pread(index, MIB - 4, 100), s.pread(2, 2 * MIB - 4, 4))
+        self.assertErrno(errno.EINVAL, s.pread, index, MIB, 1)
+        self.assertErrno(errno.EINVAL, s.pread, index + 1, 0, 1)
+        s.memory_enable(False)
+        self.assertErrno(errno.EIO, s.pread, index, 0, 1)
+        self.assertErrno(errno.EIO, s.pwrite, 2, MIB, b"x")
+        s.memory_enable(True)
+        self.assertEqual(s.pread(index, 3, 3), b"odd")
+
+    def test_own_region_before_with_and_after_a_claim(self):
+        s = self.session()
+        s.pwrite(2, 0, b"before")
+        index, _ = s.create(2, WC, 0, PAGE)
+        self.assertEqual(s.pread(2, 0, 6), b"before")
+        s.pwrite(2, PAGE - 3, b"across")
+        s.remove(index)
+        self.assertEqual(s.pread(2, PAGE - 3, 6), b"across")
+
+
+class Ioeventfd(Bound):
+    def fire(self, fd, s, at):
+        s.pwrite(2, at, b"\0" * 4)
+        os.eventfd_write(fd, 1)
+        for _ in range(1000000):
+            if s.pread(2, at, 4) == b"\x78\x56\x34\x12":
+                return True
+        return False
+
+    def test_works_beside_a_claim_and_excludes_one(self):
+        s = self.session()
+        fd = os.eventfd(0)
+        s.ioeventfd(2, 2 * PAGE, 0x12345678, 4, fd)
+        self.assertErrno(errno.EBUSY, s.create, 2, WC)
+        self.assertErrno(errno.EBUSY, s.create, 2, WC, 2 * PAGE, PAGE)
+        s.create(2, WC, 3 * PAGE)
+        s.create(2, WC, 0, 2 * PAGE)
+        self.assertTrue(self.fire(fd, s, 2 * PAGE))
+        self.assertErrno(errno.EBUSY, s.ioeventfd, 2, 3 * PAGE, 1, 4, fd)
+        s.ioeventfd(2, 2 * PAGE, 0x12345678, 4, -1)
+        s.create(2, WC, 2 * PAGE, PAGE)
+        os.close(fd)
+
+    def test_an_offset_with_the_topmost_bit_is_refused(self):
+        s = self.session()
+        fd = os.eventfd(0)
+        for offset in (1 << 63, (1 << 64) - (1 << 40), (1 << 64) - 8):
+            with self.assertRaises(OSError):
+                fcntl.ioctl(s.fd, vfio.VFIO_DEVICE_IOEVENTFD,
+                            struct.pack("=IIQQiI", 32, 4, offset, 0, fd, 0))
+        os.close(fd)
+
+
+class Attributes(Bound):
+    def alias(self, index, bdf=IVSHMEM):
+        """The attributes of an alias, as a dictionary."""
+        directory = sysfs(bdf, "vfio-dev")
+        directory += f"/{os.listdir(directory)[0]}/aliases"
+        if index is None:
+            return sorted(os.listdir(directory)) if os.path.exists(directory) else None
+        values = {}
+        for name in os.listdir(f"{directory}/{index}"):
+            with open(f"{directory}/{index}/{name}", encoding="ascii") as f:
+                values[name] = f.read().rstrip("\n")
+        return values
+
+    def test_they_say_what_an_alias_is(self):
+        with Session(IVSHMEM) as s:
+            index, _ = s.create(2, WC, MIB, 2 * MIB, flags=SYSFS)
+            self.assertEqual(self.alias(index), {
+                "bar": "2", "offset": "0x100000", "size": "0x200000", "memory_type": "wc",
+                "flags": "0x1", "mappings": "0"})
+            other, _ = s.create(2, UC, 0, MIB, flags=SHARED)
+            self.assertEqual(self.alias(other)["memory_type"], "uc")
+            self.assertEqual(self.alias(other)["flags"], "0x2")
+            s.remove(index)
+            self.assertEqual(self.alias(None), [str(other)])
+        self.assertEqual(self.alias(None), None)
+
+    def test_mappings_are_those_that_live(self):
+        s = self.session()
+        index, offset = s.create(2, WC, 0, 8 * PAGE, flags=SYSFS)
+        behind, _ = s.create(2, WC, 8 * PAGE, 8 * PAGE)
+        count = lambda: (self.alias(index)["mappings"], self.alias(behind)["mappings"])
+        self.assertEqual(count(), ("0", "0"))
+        own = s.mmap(offset, PAGE)
+        file = map_file(sysfs(IVSHMEM, "resource2_wc"), 16 * PAGE)
+        self.assertEqual(count(), ("2", "0"))  # the file is not for an alias without the flag
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        self.assertEqual(count(), ("4", "0"))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        self.assertEqual(count(), ("2", "0"))
+        libc = ctypes.CDLL(None, use_errno=True)
+        middle = ctypes.c_void_p(address(file) + 4 * PAGE)
+        self.assertEqual(libc.munmap(middle, ctypes.c_size_t(PAGE)), 0)
+        self.assertEqual(count(), ("3", "0"))
+        own.close()
+        self.assertEqual(count(), ("2", "0"))
 
 
 class Files(Bound):

@@ -8,6 +8,9 @@
  * index and an mmap offset, and says what it is in a capability of
  * VFIO_DEVICE_GET_REGION_INFO.
  *
+ * With VFIO_ALIAS_FLAG_SHARED the BAR's own region may map the page as well. On
+ * x86 it then has the memory type of the alias, on arm64 its own.
+ *
  * The feature number and the capability id are provisional. They are far from
  * the sequences in <linux/vfio.h>, so that they cannot meet a later upstream
  * number; find out by VFIO_DEVICE_FEATURE_PROBE whether a kernel has them.
@@ -24,9 +27,11 @@
 
 /* Flags of an alias */
 #define VFIO_ALIAS_FLAG_SYSFS	(1 << 0)	/* also a file in the device's directory */
+#define VFIO_ALIAS_FLAG_SHARED	(1 << 1)	/* the BAR's own region may map it, too */
 
 /* The operations of VFIO_DEVICE_FEATURE_SET. Zero is not an operation. */
 #define VFIO_ALIAS_CREATE	1
+#define VFIO_ALIAS_REMOVE	2
 
 /* Aliases that one device can have at a time */
 #define VFIO_ALIAS_MAX		64
@@ -37,9 +42,14 @@
  * that can be mapped, and returns @alias_index and @alias_offset. The same range,
  * memory type and flags again return the alias that is there.
  *
+ * VFIO_DEVICE_FEATURE_SET with @op VFIO_ALIAS_REMOVE takes the alias @alias_index
+ * away, everything else being zero. Its mappings lose their pages. They are for a
+ * BAR and a memory type: should another alias claim such a page for the same type,
+ * they reach it again.
+ *
  * Fields that are for output, and @reserved, are zero on input.
  *
- * Errors:
+ * Errors of SET:
  *   EINVAL      an unknown @op, @memory_type or flag; a field that is not zero and
  *               should be; a region that is not a BAR of memory or cannot be
  *               mapped; an offset or size that is not a multiple of the page size
@@ -50,7 +60,9 @@
  *               type, or holds a kernel mapping of the BAR (an ioeventfd, a variant
  *               driver), or the BAR itself could not be requested
  *   EOPNOTSUPP  this platform cannot give the memory type
- *   EPERM       VFIO_ALIAS_FLAG_SYSFS without CAP_SYS_RAWIO
+ *   EPERM       VFIO_ALIAS_FLAG_SYSFS without CAP_SYS_RAWIO, or in no-IOMMU mode under
+ *               lockdown
+ *   ENOENT      VFIO_ALIAS_REMOVE of an index that is no alias
  *   ENOSPC      the device has VFIO_ALIAS_MAX aliases
  *   ENOMEM      out of memory
  *
@@ -60,14 +72,14 @@
  * flags that SET knows.
  */
 struct vfio_device_feature_alias_region {
-	__u32 op;		/* SET, in: VFIO_ALIAS_CREATE */
+	__u32 op;		/* SET, in: VFIO_ALIAS_CREATE or _REMOVE */
 	__u32 region_index;	/* in: VFIO_PCI_BAR0_REGION_INDEX and up */
 	__u32 memory_type;	/* SET, in: VFIO_ALIAS_MEMORY_x */
 	__u32 flags;		/* SET, in: VFIO_ALIAS_FLAG_x; GET, out */
 	__aligned_u64 offset;	/* SET, in: bytes from the BAR's start */
 	__aligned_u64 size;	/* SET, in: bytes, 0 for all from @offset */
 	__aligned_u64 alias_offset;	/* SET, out: of the alias on the device fd */
-	__u32 alias_index;	/* SET, out: region index of the alias */
+	__u32 alias_index;	/* region index; CREATE, out; REMOVE, in */
 	__u32 memory_types;	/* GET, out: 1 << VFIO_ALIAS_MEMORY_x */
 	__aligned_u64 reserved;
 };

@@ -11,8 +11,8 @@ import os
 import struct
 
 UC, WC = 1, 2
-SYSFS = 1
-CREATE = 1
+SYSFS, SHARED = 1, 2
+CREATE, REMOVE = 1, 2
 
 PAGE = mmap.PAGESIZE
 
@@ -31,6 +31,7 @@ VFIO_GROUP_GET_DEVICE_FD = _io(6)
 VFIO_DEVICE_GET_INFO = _io(7)
 VFIO_DEVICE_GET_REGION_INFO = _io(8)
 VFIO_DEVICE_RESET = _io(11)
+VFIO_DEVICE_IOEVENTFD = _io(16)
 VFIO_DEVICE_FEATURE = _io(17)
 
 VFIO_TYPE1v2_IOMMU = 3
@@ -131,6 +132,16 @@ class Session:
         out = self.feature(FEATURE_SET, _ALIAS.pack(op, region, memory_type, flags, offset,
                                                     size, 0, 0, 0, reserved))
         return out[7], out[6]
+
+    def remove(self, index, **fields):
+        values = {"op": REMOVE, "region": 0, "type": 0, "flags": 0, "offset": 0, "size": 0,
+                  "alias_offset": 0, "index": index, "types": 0, "reserved": 0} | fields
+        self.feature(FEATURE_SET, _ALIAS.pack(*values.values()))
+
+    def ioeventfd(self, region, offset, data, size, fd):
+        """fd -1 takes it away again."""
+        fcntl.ioctl(self.fd, VFIO_DEVICE_IOEVENTFD,
+                    struct.pack("=IIQQiI", 32, size, (region << 40) + offset, data, fd, 0))
 
     def mmap(self, offset, size):
         return mmap.mmap(self.fd, size, offset=offset)
