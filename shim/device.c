@@ -490,6 +490,11 @@ static int step_open(struct device *d)
 	return DEVICE_OPEN;
 }
 
+static uint32_t alias_flags(const struct mark_item *item)
+{
+	return VFIO_ALIAS_FLAG_SYSFS | (item->shared ? VFIO_ALIAS_FLAG_SHARED : 0);
+}
+
 /* Whether the kernel can make every alias of the mark, before any is made. */
 static int check_possible(struct device *d)
 {
@@ -498,11 +503,6 @@ static int check_possible(struct device *d)
 		uint32_t types, flags;
 		int r;
 
-		if (item->shared)
-			return stop_at(d, OBSTACLE_STOP,
-				       "BAR %u: this kernel's VFIO modules have no shared aliases; "
-				       "leave out \",shared\"",
-				       item->bar);
 		r = vfio_session_get_possible(d->session, item->bar, &types, &flags);
 		if (r < 0)
 			return stop_at_error(d, OBSTACLE_STOP, r,
@@ -516,9 +516,11 @@ static int check_possible(struct device *d)
 			return stop_at(d, OBSTACLE_STOP,
 				       "BAR %u: this platform cannot give the memory type %s",
 				       item->bar, mark_type_name(item->type));
-		if (!(flags & VFIO_ALIAS_FLAG_SYSFS))
+		if (alias_flags(item) & ~flags)
 			return stop_at(d, OBSTACLE_STOP,
-				       "this kernel's alias regions have no files in sysfs");
+				       "this kernel's alias regions %s; install newer VFIO modules",
+				       flags & VFIO_ALIAS_FLAG_SYSFS ? "cannot be shared" :
+								       "have no files in sysfs");
 	}
 	return 0;
 }
@@ -526,11 +528,12 @@ static int check_possible(struct device *d)
 static bool is_wanted(const struct mark_item *item, const struct vfio_alias *alias)
 {
 	return item->bar == alias->bar && item->type == alias->type &&
-	       item->offset == alias->offset && item->length == alias->size;
+	       alias_flags(item) == alias->flags && item->offset == alias->offset &&
+	       item->length == alias->size;
 }
 
-/* Whether the kernel has an alias that is not in the mark. Returns 0, 1 or -errno. */
-static int has_unwanted(struct device *d)
+/* Takes away what is not in the mark, before what takes its place. Returns 0 or -errno. */
+static int remove_unwanted(struct device *d)
 {
 	_cleanup_free_ struct vfio_alias *aliases = NULL;
 	size_t n, j;
@@ -543,8 +546,13 @@ static int has_unwanted(struct device *d)
 		for (j = 0; j < d->mark->n_items; j++)
 			if (is_wanted(&d->mark->items[j], &aliases[i]))
 				break;
-		if (j == d->mark->n_items)
-			return 1;
+		if (j < d->mark->n_items)
+			continue;
+		r = vfio_session_remove_alias(d->session, aliases[i].index);
+		if (r < 0)
+			return r;
+		log_alias_info(d, aliases[i].bar, "BAR %u: removed %s", aliases[i].bar,
+			       mark_type_name(aliases[i].type));
 	}
 	return 0;
 }
@@ -592,7 +600,7 @@ static int create_alias(struct device *d, size_t i)
 	struct vfio_alias wanted = {
 		.bar = item->bar,
 		.type = item->type,
-		.flags = VFIO_ALIAS_FLAG_SYSFS,
+		.flags = alias_flags(item),
 		.offset = item->offset,
 		.size = item->length,
 	};
@@ -680,13 +688,9 @@ static int step_publish(struct device *d)
 		close_session(d);
 		return r;
 	}
-	r = has_unwanted(d);
-	if (r > 0) {
-		log_device_notice(d, "the mark has changed and the kernel cannot remove a single "
-				     "alias: opening a new session, mappings are revoked");
-		close_session(d);
-		return DEVICE_BOUND;
-	}
+	r = remove_unwanted(d);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot remove an alias: %m");
 
 	for (size_t i = 0; i < d->mark->n_items; i++)
 		results[i] = create_alias(d, i);

@@ -233,6 +233,16 @@ int vfio_session_create_alias(struct vfio_session *session, const struct vfio_al
 	return alias_feature(session, VFIO_DEVICE_FEATURE_SET, &region);
 }
 
+int vfio_session_remove_alias(struct vfio_session *session, uint32_t index)
+{
+	struct vfio_device_feature_alias_region region = {
+		.op = VFIO_ALIAS_REMOVE,
+		.alias_index = index,
+	};
+
+	return alias_feature(session, VFIO_DEVICE_FEATURE_SET, &region);
+}
+
 int vfio_find_capability(const struct vfio_region_info *info, size_t size, uint16_t id,
 			 size_t length, void *ret)
 {
@@ -307,6 +317,7 @@ static int read_alias(struct vfio_session *session, uint32_t index, struct vfio_
 		return -EBADMSG;
 
 	*ret = (struct vfio_alias){
+		.index = index,
 		.bar = capability.region_index - VFIO_PCI_BAR0_REGION_INDEX,
 		.type = capability.memory_type,
 		.flags = capability.flags,

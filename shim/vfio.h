@@ -25,6 +25,7 @@ struct vfio {
 };
 
 struct vfio_alias {
+	uint32_t index; /* region index; set by the kernel */
 	unsigned int bar;
 	uint32_t type;	 /* VFIO_ALIAS_MEMORY_x; from the kernel: in effect */
 	uint32_t flags;	 /* VFIO_ALIAS_FLAG_x */
@@ -66,6 +67,9 @@ int vfio_session_get_possible(struct vfio_session *session, unsigned int bar, ui
 
 /* Makes an alias, or finds that it is there. Errors: those of VFIO_ALIAS_CREATE. */
 int vfio_session_create_alias(struct vfio_session *session, const struct vfio_alias *alias);
+
+/* Takes away the alias of this region index, and its mappings' pages. Returns 0 or -errno. */
+int vfio_session_remove_alias(struct vfio_session *session, uint32_t index);
 
 /*
  * Asks the kernel which aliases the device has.

@@ -259,6 +259,25 @@ class Lifecycle(Story):
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
         self.assertEqual(outcome(lambda: m[0]), 0)
 
+    def test_a_changed_mark_is_applied_as_a_difference(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc@0+1M 2:wc@1M+1M"}})
+        path = sysfs(IVSHMEM, "resource2_wc")
+        inode = os.stat(path).st_ino
+        m = map_file(path, 2 * MIB)
+        m[0], m[MIB] = 1, 2
+        kept = walk(address(m))
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc@0+1M 2:uc@1M+64K,shared"}})
+        watch = Watch(STATUS)
+        self.addCleanup(watch.close)
+        watch.until(lambda: [a["state"] for a in status(IVSHMEM)["aliases"]
+                             if a["type_wanted"] == "uc"] == ["published"])
+        self.assertEqual(os.stat(path).st_ino, inode)
+        self.assertEqual(walk(address(m)), kept)
+        self.assertEqual(outcome(lambda: m[MIB]), SIGBUS)
+        uc = map_file(sysfs(IVSHMEM, "resource2"), 2 * MIB)
+        self.assertEqual(uc[MIB], 2)
+        self.assertEqual(walk(address(uc) + MIB)["type"], "UC-")
+
     def test_unbind_does_not_hang_and_the_tool_gets_sigbus(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
