@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Threads that do to one device, at the same time, whatever can be done to it:
+ *
+ *	alias_stress BDF BAR SECONDS SEED
+ *
+ * Mappers map the files, in parts, touch, fork, move and unmap; where a page is there, the
+ * page table must have the type that the file's name promises. Makers create, remove, read
+ * and write aliases. One thread resets the device and switches its memory off and on, one
+ * ends the session or unbinds the device. SIGBUS is an answer; a wrong memory type, an
+ * unexpected errno or a file that is left over is a failure. The same seed makes each thread
+ * do the same things, in its own order.
+ */
+#define _GNU_SOURCE
+#include "client.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define MAPPERS 2
+#define MAKERS 2
+
+static const char *bdf;
+static unsigned int bar;
+static uint64_t seed, length;
+static atomic_bool over;
+static atomic_ulong failures, touched, bused, created, removed, mapped, sessions, unbinds, resets;
+
+/* The session may be replaced by whoever holds this for writing, who must get a turn. */
+static pthread_rwlock_t session_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static struct session session = { -1, -1, -1 };
+
+static __thread uint64_t random_state;
+static __thread unsigned long thread;
+static __thread sigjmp_buf bus_target;
+static __thread volatile sig_atomic_t bus_expected;
+
+/* xorshift64*, for a sequence that depends on the seed only */
+static uint64_t number(uint64_t below)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return (random_state * 0x2545f4914f6cdd1dULL >> 16) % below;
+}
+
+static __attribute__((format(printf, 1, 2))) void failed(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	fflush(stdout);
+	failures++;
+}
+
+static void on_bus(int signal)
+{
+	(void)signal;
+	if (!bus_expected)
+		_exit(99);
+	siglongjmp(bus_target, 1);
+}
+
+static bool touch(volatile uint8_t *at, bool write)
+{
+	bool good = false;
+
+	bus_expected = 1;
+	if (sigsetjmp(bus_target, 1) == 0) {
+		if (write)
+			*at = (uint8_t)number(256);
+		else
+			(void)*at;
+		good = true;
+	}
+	bus_expected = 0;
+	if (good)
+		touched++;
+	else
+		bused++;
+	return good;
+}
+
+/*
+ * Whether the mapping at @at is of an alias. While nobody has requested the BAR the stock
+ * file may be mapped, and that one promises nothing.
+ */
+static bool is_alias(const volatile void *at)
+{
+	unsigned long start, end;
+	bool found = false;
+	char line[512];
+	FILE *f;
+
+	f = fopen("/proc/self/maps", "re");
+	if (!f)
+		die("/proc/self/maps");
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%lx-%lx", &start, &end) == 2 && (unsigned long)at >= start &&
+			(unsigned long)at < end && strstr(line, "/vfio-alias:");
+	fclose(f);
+	return found;
+}
+
+/* What the page table has for @at must be @type, if it has anything. */
+static void check_type(const volatile void *at, const char *type)
+{
+	char line[160];
+	ssize_t n;
+	int fd;
+
+	fd = open("/dev/vfio-alias-ptwalk", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		die("/dev/vfio-alias-ptwalk");
+	n = snprintf(line, sizeof(line), "%d %lx", getpid(), (unsigned long)at);
+	if (write(fd, line, n) != n)
+		die("ptwalk");
+	n = pread(fd, line, sizeof(line) - 1, 0);
+	close(fd);
+	if (n <= 0)
+		die("ptwalk");
+	line[n] = '\0';
+	if (strncmp(line, "present=1", 9) == 0 && !strstr(line, type) && is_alias(at))
+		failed("a page of a %s mapping: %s", type, line);
+}
+
+static uint64_t page_in(uint64_t size)
+{
+	return number(size / PAGE) * PAGE;
+}
+
+static void map_once(void)
+{
+	bool wc = number(3) > 0, write = number(4) > 0;
+	const char *type = wc ? "type=WC" : "type=UC-";
+	uint64_t offset = number(2) ? 0 : page_in(length), size;
+	volatile uint8_t *bytes;
+	struct stat st;
+	char path[128];
+	int fd;
+
+	size = number(2) ? length - offset : PAGE * (1 + number((length - offset) / PAGE));
+	snprintf(path, sizeof(path), DEVICES "%s/resource%u%s", bdf, bar, wc ? "_wc" : "");
+	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENODEV)
+			failed("open %s: %m", path);
+		return;
+	}
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size != length)
+		failed("%s has %lld bytes", path, (long long)st.st_size);
+	bytes = mmap(NULL, size, write ? PROT_READ | PROT_WRITE : PROT_READ,
+		     MAP_SHARED | (number(8) ? 0 : MAP_POPULATE), fd, offset);
+	close(fd);
+	if (bytes == MAP_FAILED) {
+		if (errno != EINVAL && errno != ENODEV && errno != EAGAIN)
+			failed("mmap %s: %m", path);
+		return;
+	}
+	mapped++;
+
+	for (unsigned int i = number(24); i > 0; i--) {
+		volatile uint8_t *at = bytes + page_in(size);
+
+		switch (number(16)) {
+		case 0:
+			if (size > 2 * PAGE)
+				munmap((void *)(bytes + PAGE * (size / PAGE / 2)), PAGE);
+			goto out; /* what is where is unknown now */
+		case 1:
+			/* A place of this thread's own */
+			at = mremap((void *)bytes, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+				    (void *)(0x100000000000UL +
+					     (thread * 64 + number(64)) * 2 * length +
+					     number(2) * PAGE));
+			if (at != MAP_FAILED)
+				bytes = at;
+			break;
+		case 2:
+			madvise((void *)bytes, size, MADV_DONTNEED);
+			break;
+		case 3:
+			mprotect((void *)bytes, size, PROT_READ);
+			write = false;
+			break;
+		default:
+			if (touch(at, write && number(2)))
+				check_type(at, type);
+		}
+	}
+	if (number(12) == 0) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			for (int i = 0; i < 4; i++)
+				touch(bytes + page_in(size), false);
+			_exit(0);
+		}
+		if (child > 0)
+			waitpid(child, NULL, 0);
+	}
+out:
+	munmap((void *)bytes, size);
+}
+
+static void make_once(void)
+{
+	static const int may_fail[] = { EEXIST, EBUSY, ENOSPC, ENODEV, EINVAL, EPERM };
+	uint32_t type = number(3) ? VFIO_ALIAS_MEMORY_WC : VFIO_ALIAS_MEMORY_UC;
+	uint64_t offset = number(3) ? page_in(length) : number(8) << 21;
+	uint64_t size = number(2) ? PAGE * (1 + number(64)) : 2UL << 20;
+	uint8_t buffer[64];
+	uint32_t index = VFIO_PCI_NUM_REGIONS + number(VFIO_ALIAS_MAX);
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
+	int r = 0;
+
+	pthread_rwlock_rdlock(&session_lock);
+	if (session.fd < 0)
+		goto out;
+	switch (number(8)) {
+	case 0:
+	case 1:
+		r = alias_create(session.fd, bar, type, offset % length, number(16) ? size : 0,
+				 (uint32_t)number(4));
+		if (r >= 0)
+			created++;
+		break;
+	case 2:
+		r = alias_remove(session.fd, index);
+		if (r == 0)
+			removed++;
+		if (r == -ENOENT)
+			r = 0;
+		break;
+	case 3:
+		if (ioctl(session.fd, VFIO_DEVICE_GET_REGION_INFO, &info) < 0 && errno != EINVAL)
+			failed("region info: %m");
+		break;
+	case 4:
+		(void)!pread(session.fd, buffer, sizeof(buffer),
+			     ((uint64_t)bar << 40) + page_in(length) + number(PAGE));
+		break;
+	case 5:
+		(void)!pwrite(session.fd, buffer, number(sizeof(buffer)),
+			      ((uint64_t)index << 40) + number(PAGE));
+		break;
+	default: {
+		volatile uint8_t *own;
+		uint64_t from = page_in(length);
+
+		own = mmap(NULL, length - from, PROT_READ, MAP_SHARED, session.fd,
+			   ((uint64_t)(number(2) ? bar : index) << 40) + from);
+		if (own != MAP_FAILED) {
+			touch(own + page_in(length - from), false);
+			munmap((void *)own, length - from);
+		}
+		break;
+	}
+	}
+	if (r < 0) {
+		bool known = false;
+
+		for (size_t i = 0; i < sizeof(may_fail) / sizeof(*may_fail); i++)
+			known = known || -r == may_fail[i];
+		if (!known)
+			failed("create or remove: %s", strerror(-r));
+	}
+out:
+	pthread_rwlock_unlock(&session_lock);
+}
+
+static void disturb_once(void)
+{
+	uint16_t command;
+	char path[300], line[64];
+	FILE *f;
+
+	pthread_rwlock_rdlock(&session_lock);
+	switch (number(4)) {
+	case 0:
+		if (session.fd >= 0 && ioctl(session.fd, VFIO_DEVICE_RESET) == 0)
+			resets++;
+		break;
+	case 1:
+		if (session.fd < 0)
+			break;
+		if (pread(session.fd, &command, 2, (7ULL << 40) + 4) == 2) {
+			command ^= 2;
+			(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
+			command |= 2;
+			usleep(number(2000));
+			(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
+		}
+		break;
+	case 2: {
+		int fd = eventfd(0, EFD_CLOEXEC);
+		struct vfio_device_ioeventfd event = {
+			.argsz = sizeof(event),
+			.flags = VFIO_DEVICE_IOEVENTFD_32,
+			.offset = ((uint64_t)bar << 40) + page_in(length),
+			.fd = fd,
+		};
+
+		if (session.fd >= 0 && ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) == 0) {
+			eventfd_write(fd, 1);
+			event.fd = -1;
+			if (ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) < 0)
+				failed("an ioeventfd that cannot be taken away: %m");
+		}
+		close(fd);
+		break;
+	}
+	default:
+		for (int i = 0; i < 16; i++) {
+			static const char *const names[] = { "mappings", "memory_type", "size" };
+
+			snprintf(path, sizeof(path), DEVICES "%s/vfio-dev/vfio%lu/aliases/%lu/%s",
+				 bdf, number(3), VFIO_PCI_NUM_REGIONS + number(VFIO_ALIAS_MAX),
+				 names[number(3)]);
+			f = fopen(path, "re");
+			if (f) {
+				if (fgets(line, sizeof(line), f) && !strcmp(line, "other\n"))
+					failed("%s is other", path);
+				fclose(f);
+			}
+		}
+	}
+	pthread_rwlock_unlock(&session_lock);
+}
+
+static void renew_once(void)
+{
+	usleep(20000 + number(200000));
+	pthread_rwlock_wrlock(&session_lock);
+	session_close(&session);
+	sessions++;
+	if (number(4) == 0) {
+		write_sysfs(bdf, "driver/unbind", bdf);
+		unbinds++;
+		usleep(number(20000));
+		if (bind_vfio(bdf) < 0)
+			failed("cannot bind again");
+	}
+	/* Busy while another descriptor of the group is being released */
+	for (int i = 0; i < 1000 && session_open(bdf, &session) < 0; i++)
+		usleep(1000);
+	if (session.fd < 0)
+		failed("cannot open again");
+	pthread_rwlock_unlock(&session_lock);
+}
+
+static void *run(void *arg)
+{
+	static void (*const deeds[])(void) = {
+		map_once, map_once, make_once, make_once, disturb_once, renew_once,
+	};
+
+	thread = (unsigned long)arg;
+	random_state = (seed + thread + 1) * 0x9e3779b97f4a7c15ULL | 1;
+	while (!over)
+		deeds[thread]();
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = { .sa_handler = on_bus };
+	pthread_t threads[MAPPERS + MAKERS + 2];
+	char path[128];
+	struct stat st;
+	unsigned long seconds;
+
+	if (argc != 5) {
+		fprintf(stderr, "usage: alias_stress BDF BAR SECONDS SEED\n");
+		return 2;
+	}
+	bdf = argv[1];
+	bar = (unsigned int)strtoul(argv[2], NULL, 0);
+	seconds = strtoul(argv[3], NULL, 0);
+	seed = strtoull(argv[4], NULL, 0);
+
+	snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
+	if (stat(path, &st) < 0)
+		die(path);
+	length = (uint64_t)st.st_size;
+	sigaction(SIGBUS, &action, NULL);
+	if (bind_vfio(bdf) < 0 || session_open(bdf, &session) < 0)
+		die("cannot open the device");
+
+	for (unsigned long i = 0; i < MAPPERS + MAKERS + 2; i++)
+		if (pthread_create(&threads[i], NULL, run, (void *)i))
+			die("pthread_create");
+	for (unsigned long second = 0; second < seconds && !failures; second++)
+		sleep(1);
+	over = true;
+	for (unsigned long i = 0; i < MAPPERS + MAKERS + 2; i++)
+		pthread_join(threads[i], NULL);
+	session_close(&session);
+
+	printf("seed %llu: %lu s, %lu mappings, %lu touched, %lu SIGBUS, %lu created, %lu removed, "
+	       "%lu resets, %lu sessions, %lu unbinds, %lu failures\n",
+	       (unsigned long long)seed, seconds, mapped, touched, bused, created, removed, resets,
+	       sessions, unbinds, failures);
+	/* Each thread must have got somewhere. */
+	return failures || !touched || !bused || !created || !removed || !unbinds;
+}
