@@ -380,9 +380,15 @@ static int read_mark(struct device *d)
 	if (r < 0 && r != -EINVAL)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the mark: %m");
 	d->text_is_new = false;
-	if (r == -EINVAL)
+	if (r == -EINVAL) {
+		/* A mistake costs nobody a mapping; what is not there yet waits for the mend. */
+		if (d->reached < DEVICE_OPEN) {
+			d->mark = mark_free(d->mark);
+			d->reached = DEVICE_UNMARKED;
+		}
 		return stop_at(d, OBSTACLE_MARK, "%s%s", message,
 			       d->mark ? "; the mark before stays in force" : "");
+	}
 
 	if (!d->mark || !streq(d->mark->text, mark->text))
 		forget_aliases(d); /* step_publish() finds those that stay */
@@ -861,6 +867,8 @@ void device_close(struct device *d)
 
 void device_release(struct device *d)
 {
+	if (d->session || d->bound_by_service)
+		log_device_notice(d, "taking the aliases back");
 	device_close(d); /* before the unbind, which would wait for that */
 	give_back(d);
 	status_remove(d->status_fd, d->bdf);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -11,6 +12,7 @@
 #include "status.h"
 
 #define RUN_DIRECTORY "/run/vfio-alias-shim"
+#define LOCK_FILE RUN_DIRECTORY "/lock"
 
 struct manager {
 	sd_event *event;
@@ -18,6 +20,7 @@ struct manager {
 	struct vfio vfio;
 	struct device *devices;
 	sd_event_source *retry; /* once the events that are there have been handled */
+	int lock_fd;
 	int status_fd;
 	char *status_line; /* that systemd was told last */
 };
@@ -34,6 +37,7 @@ static void manager_clear(struct manager *m)
 	udev_source_free(m->udev);
 	sd_event_unref(m->event);
 	close_fd(m->status_fd);
+	close_fd(m->lock_fd);
 	free(m->status_line);
 }
 
@@ -193,17 +197,26 @@ static int on_settled(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-/* The run directory is systemd's; started by hand, the daemon makes it. */
-static int open_status_directory(void)
+/*
+ * The run directory is systemd's; started by hand, the daemon makes it. One daemon at a time:
+ * another one would take the devices for its own, and give them back at its end.
+ */
+static int open_run_directory(struct manager *m)
 {
 	static const char *const directories[] = { RUN_DIRECTORY, STATUS_DIRECTORY };
-	int fd;
 
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
 		if (mkdir(directories[i], 0755) < 0 && errno != EEXIST)
-			return -errno;
-	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+			return log_error(-errno, "cannot make %s: %m", directories[i]);
+	m->lock_fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (m->lock_fd < 0)
+		return log_error(-errno, "cannot open %s (it takes root): %m", LOCK_FILE);
+	if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return log_error(-errno, "another vfio-alias-shim runs: %s is locked", LOCK_FILE);
+	m->status_fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->status_fd < 0)
+		return log_error(-errno, "%s: %m", STATUS_DIRECTORY);
+	return 0;
 }
 
 static int add_sources(struct manager *m)
@@ -245,15 +258,15 @@ static int add_sources(struct manager *m)
 
 int manager_run(void)
 {
-	_cleanup_(manager_clear) struct manager m = { .status_fd = -EBADF };
+	_cleanup_(manager_clear) struct manager m = { .lock_fd = -EBADF, .status_fd = -EBADF };
 	int r;
 
 	r = sd_event_new(&m.event);
 	if (r < 0)
 		return log_error(r, "cannot make an event loop: %m");
-	m.status_fd = open_status_directory();
-	if (m.status_fd < 0)
-		return log_error(m.status_fd, "%s: %m", STATUS_DIRECTORY);
+	r = open_run_directory(&m);
+	if (r < 0)
+		return r;
 	r = udev_source_new(handle_event, &m, &m.udev);
 	if (r < 0)
 		return log_error(r, "cannot listen to udev: %m");

@@ -37,7 +37,7 @@ static int list(bool headings)
 	}
 
 	if (n == 0)
-		puts("no marked devices");
+		fputs("vfio-alias: no marked devices\n", stderr);
 	else
 		r = table_print(stdout, statuses, n, headings);
 	status_free_all(statuses, n);

@@ -50,6 +50,11 @@ def journal():
     return run("journalctl", "-u", SERVICE, "-o", "cat", "--no-pager")
 
 
+def journal_of_all():
+    run("journalctl", "--sync")
+    return run("journalctl", "-t", "vfio-alias-shim", "-o", "cat", "--no-pager")
+
+
 def status(bdf):
     try:
         with open(f"{STATUS}/{bdf}.json", encoding="utf-8") as f:
@@ -400,6 +405,23 @@ class BadMarks(Story):
                 self.assertIn(said, status(TESTDEV)["reason"])
                 systemctl("stop")
 
+    def test_a_mistake_does_not_cost_a_mapping(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
+        m[0] = 1
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wx"}})
+        self.wait_for(IVSHMEM, "refused", "the mark before stays in force")
+        self.assertEqual(outcome(lambda: m[0]), 0)
+        # Once the aliases are lost nothing is in force, and that is said.
+        with open(sysfs(IVSHMEM, "driver/unbind"), "w", encoding="ascii") as f:
+            f.write(IVSHMEM)
+        self.wait_for(IVSHMEM, "waiting", "was taken from its VFIO driver")
+        systemctl("reload")
+        self.assertNotIn("in force", self.wait_for(IVSHMEM, "refused")["reason"])
+        self.assertEqual(status(IVSHMEM)["aliases"], [])
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.wait_for(IVSHMEM, "published")
+
     def test_a_mend_is_taken_up(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wx"}})
         self.assertEqual(status(IVSHMEM)["state"], "refused")
@@ -408,6 +430,19 @@ class BadMarks(Story):
 
 
 class Restart(Story):
+    def test_a_second_daemon_does_not_start(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
+        for how, said in ([], "another vfio-alias-shim runs"), \
+                (["setpriv", "--reuid=1", "--clear-groups"], "it takes root"):
+            with self.subTest(said):
+                second = subprocess.run(how + ["vfio-alias-shim"], check=False, timeout=30,
+                                        stderr=subprocess.PIPE, text=True)
+                self.assertEqual(second.returncode, 1)
+                self.assertIn(said, second.stderr + journal_of_all())
+        self.assertEqual(outcome(lambda: m[0]), 0)
+        self.assertIn("published", run("vfio-alias", "list"))
+
     def test_an_alias_that_the_kernel_has_is_found_again(self):
         """A second session of the same container would; here: reload asks the kernel anew."""
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
