@@ -12,7 +12,7 @@ import struct
 import subprocess
 import unittest
 
-from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, outcome
+from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, map_file, outcome
 from ptwalk import walk
 import vfio
 from vfio import PAGE, SHARED, SYSFS, UC, WC, Session, address, sysfs
@@ -20,15 +20,6 @@ from vfio import PAGE, SHARED, SYSFS, UC, WC, Session, address, sysfs
 MIB = 1 << 20
 HUGE = 2 * MIB
 IVSHMEM_BAR = 16 * MIB
-
-
-def map_file(path, size, offset=0, flags=os.O_RDWR):
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        prot = mmap.PROT_READ | (mmap.PROT_WRITE if flags & os.O_RDWR else 0)
-        return mmap.mmap(fd, size, mmap.MAP_SHARED, prot, offset=offset)
-    finally:
-        os.close(fd)
 
 
 def map_errno(path, size, offset):

@@ -11,7 +11,8 @@ import subprocess
 import time
 import unittest
 
-from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, kernel_log, main, outcome, run)
+from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, kernel_log, main, map_file, outcome,
+                   run)
 from ptwalk import walk
 import vfio
 from vfio import PAGE, address, sysfs
@@ -61,15 +62,6 @@ def status(bdf):
             return json.load(f)
     except FileNotFoundError:
         return {"state": None, "reason": None, "aliases": []}
-
-
-def map_file(path, size, offset=0, flags=os.O_RDWR):
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        prot = mmap.PROT_READ | (mmap.PROT_WRITE if flags & os.O_RDWR else 0)
-        return mmap.mmap(fd, size, mmap.MAP_SHARED, prot, offset=offset)
-    finally:
-        os.close(fd)
 
 
 class Story(unittest.TestCase):

@@ -2,10 +2,10 @@
 """What the guest tests share: TAP output, touching memory that may be SIGBUS, waiting."""
 
 import ctypes
+import mmap
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -115,11 +115,14 @@ class Watch:
         os.close(self.fd)
 
 
-def in_group_of_pages(mapping, offset=0):
-    """Writes a pattern that depends on the place and reads it back."""
-    pattern = struct.pack("<Q", 0x5AA50000DEAD0000 | (offset & 0xFFFF))
-    mapping[offset:offset + 8] = pattern
-    return mapping[offset:offset + 8] == pattern
+def map_file(path, size, offset=0, flags=os.O_RDWR):
+    """Maps a file as tools do: open, mmap, close."""
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        prot = mmap.PROT_READ | (mmap.PROT_WRITE if flags & os.O_RDWR else 0)
+        return mmap.mmap(fd, size, mmap.MAP_SHARED, prot, offset=offset)
+    finally:
+        os.close(fd)
 
 
 SIGBUS = signal.SIGBUS
