@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: stock debug
 # vm: --device nvme,serial=test,addr=0x14
 """The kernel series without the daemon: what the UAPI, the files and the page table say."""
 

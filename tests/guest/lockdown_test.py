@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: stock debug
 """Lockdown, which nothing takes back: a guest of its own."""
 
 import errno

@@ -2,14 +2,17 @@
 /*
  * Threads that do to one device, at the same time, whatever can be done to it:
  *
- *	alias_stress BDF BAR SECONDS SEED
+ *	alias_stress BDF BAR SECONDS SEED [DEVICE]
  *
  * Mappers map the files, in parts, touch, fork, move and unmap; where a page is there, the
  * page table must have the type that the file's name promises. Makers create, remove, read
- * and write aliases. One thread resets the device and switches its memory off and on, one
- * ends the session or unbinds the device. SIGBUS is an answer; a wrong memory type, an
- * unexpected errno or a file that is left over is a failure. The same seed makes each thread
- * do the same things, in its own order.
+ * and write aliases. One thread resets the device, puts it to sleep and switches its memory
+ * off and on, and one ends the session, by group or iommufd, unbinds the device, or removes
+ * it: from the kernel's list, or, by /dev/qmp, from the machine. For that DEVICE is the
+ * argument of QMP's device_add, with the id "hot".
+ *
+ * SIGBUS is an answer; a wrong memory type or an unexpected errno is a failure. The same
+ * seed makes each thread do the same things, in its own order.
  */
 #define _GNU_SOURCE
 #include "client.h"
@@ -21,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,15 +32,22 @@
 #define MAPPERS 2
 #define MAKERS 2
 
-static const char *bdf;
+static const char *bdf, *device;
 static unsigned int bar;
 static uint64_t seed, length;
 static atomic_bool over;
-static atomic_ulong failures, touched, bused, created, removed, mapped, sessions, unbinds, resets;
+static atomic_ulong failures, touched, bused, created, removed, mapped, sessions, cdevs, unbinds,
+	unplugs, resets, sleeps;
 
 /* The session may be replaced by whoever holds this for writing, who must get a turn. */
 static pthread_rwlock_t session_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static struct session session = { -1, -1, -1 };
+
+/*
+ * Held while a file is mapped that may be the PCI core's: a fork() would copy the mapping,
+ * and the kernel's records of it do not survive that the BAR is requested then.
+ */
+static pthread_mutex_t stock_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static __thread uint64_t random_state;
 static __thread unsigned long thread;
@@ -92,10 +103,7 @@ static bool touch(volatile uint8_t *at, bool write)
 	return good;
 }
 
-/*
- * Whether the mapping at @at is of an alias. While nobody has requested the BAR the stock
- * file may be mapped, and that one promises nothing.
- */
+/* Whether the mapping at @at is of an alias, and not of the PCI core's file */
 static bool is_alias(const volatile void *at)
 {
 	unsigned long start, end;
@@ -131,7 +139,7 @@ static void check_type(const volatile void *at, const char *type)
 	if (n <= 0)
 		die("ptwalk");
 	line[n] = '\0';
-	if (strncmp(line, "present=1", 9) == 0 && !strstr(line, type) && is_alias(at))
+	if (strncmp(line, "present=1", 9) == 0 && !strstr(line, type))
 		failed("a page of a %s mapping: %s", type, line);
 }
 
@@ -140,34 +148,68 @@ static uint64_t page_in(uint64_t size)
 	return number(size / PAGE) * PAGE;
 }
 
+/* Maps a file of an alias; NULL if there is none, or it cannot be mapped there. */
+static volatile uint8_t *map_alias_file(bool wc, bool write, uint64_t offset, uint64_t size)
+{
+	volatile uint8_t *bytes;
+	struct stat st;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), DEVICES "%s/resource%u%s", bdf, bar, wc ? "_wc" : "");
+	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENODEV)
+			failed("open %s: %m", path);
+		return NULL;
+	}
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size != length)
+		failed("%s has %lld bytes", path, (long long)st.st_size);
+	bytes = mmap(NULL, size, write ? PROT_READ | PROT_WRITE : PROT_READ,
+		     MAP_SHARED | (number(8) ? 0 : MAP_POPULATE), fd, offset);
+	if (bytes == MAP_FAILED && errno != EINVAL && errno != ENODEV && errno != EAGAIN)
+		failed("mmap %s: %m", path);
+	close(fd);
+	if (bytes == MAP_FAILED)
+		return NULL;
+	if (is_alias(bytes))
+		return bytes;
+	munmap((void *)bytes, size);
+	return NULL;
+}
+
+/* A child that has the mapping as well, and perhaps for longer */
+static void fork_once(volatile uint8_t *bytes, uint64_t size)
+{
+	pid_t child;
+
+	pthread_mutex_lock(&stock_lock);
+	child = fork();
+	pthread_mutex_unlock(&stock_lock);
+	if (child == 0) {
+		for (int i = 0; i < 4; i++) {
+			touch(bytes + page_in(size), false);
+			usleep(number(20000));
+		}
+		_exit(0);
+	}
+	if (child > 0 && number(2))
+		waitpid(child, NULL, 0);
+}
+
 static void map_once(void)
 {
 	bool wc = number(3) > 0, write = number(4) > 0;
 	const char *type = wc ? "type=WC" : "type=UC-";
 	uint64_t offset = number(2) ? 0 : page_in(length), size;
 	volatile uint8_t *bytes;
-	struct stat st;
-	char path[128];
-	int fd;
 
 	size = number(2) ? length - offset : PAGE * (1 + number((length - offset) / PAGE));
-	snprintf(path, sizeof(path), DEVICES "%s/resource%u%s", bdf, bar, wc ? "_wc" : "");
-	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-	if (fd < 0) {
-		if (errno != ENOENT && errno != ENODEV)
-			failed("open %s: %m", path);
+	pthread_mutex_lock(&stock_lock);
+	bytes = map_alias_file(wc, write, offset, size);
+	pthread_mutex_unlock(&stock_lock);
+	if (!bytes)
 		return;
-	}
-	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size != length)
-		failed("%s has %lld bytes", path, (long long)st.st_size);
-	bytes = mmap(NULL, size, write ? PROT_READ | PROT_WRITE : PROT_READ,
-		     MAP_SHARED | (number(8) ? 0 : MAP_POPULATE), fd, offset);
-	close(fd);
-	if (bytes == MAP_FAILED) {
-		if (errno != EINVAL && errno != ENODEV && errno != EAGAIN)
-			failed("mmap %s: %m", path);
-		return;
-	}
 	mapped++;
 
 	for (unsigned int i = number(24); i > 0; i--) {
@@ -199,17 +241,8 @@ static void map_once(void)
 				check_type(at, type);
 		}
 	}
-	if (number(12) == 0) {
-		pid_t child = fork();
-
-		if (child == 0) {
-			for (int i = 0; i < 4; i++)
-				touch(bytes + page_in(size), false);
-			_exit(0);
-		}
-		if (child > 0)
-			waitpid(child, NULL, 0);
-	}
+	if (number(12) == 0)
+		fork_once(bytes, size);
 out:
 	munmap((void *)bytes, size);
 }
@@ -280,83 +313,248 @@ out:
 	pthread_rwlock_unlock(&session_lock);
 }
 
-static void disturb_once(void)
+/* An ioctl of VFIO_DEVICE_FEATURE that has no more to say */
+static int plain_feature(uint32_t feature)
+{
+	struct vfio_device_feature request = {
+		.argsz = sizeof(request),
+		.flags = VFIO_DEVICE_FEATURE_SET | feature,
+	};
+
+	return ioctl(session.fd, VFIO_DEVICE_FEATURE, &request);
+}
+
+/* Memory off and on again, by the command register */
+static void toggle_memory(void)
 {
 	uint16_t command;
+
+	if (pread(session.fd, &command, 2, (7ULL << 40) + 4) != 2)
+		return;
+	command &= ~2;
+	(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
+	command |= 2;
+	usleep(number(2000));
+	(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
+}
+
+static void hot_reset(void)
+{
+	struct {
+		struct vfio_pci_hot_reset reset;
+		__s32 group;
+	} request = {
+		.reset.argsz = sizeof(request),
+		.reset.count = session.group >= 0,
+		.group = session.group,
+	};
+
+	if (ioctl(session.fd, VFIO_DEVICE_PCI_HOT_RESET, &request) == 0)
+		resets++;
+}
+
+static void write_by_ioeventfd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct vfio_device_ioeventfd event = {
+		.argsz = sizeof(event),
+		.flags = VFIO_DEVICE_IOEVENTFD_32,
+		.offset = ((uint64_t)bar << 40) + page_in(length),
+		.fd = fd,
+	};
+
+	if (ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) == 0) {
+		eventfd_write(fd, 1);
+		event.fd = -1;
+		if (ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) < 0)
+			failed("an ioeventfd that cannot be taken away: %m");
+	}
+	close(fd);
+}
+
+static void read_attributes(void)
+{
+	static const char *const names[] = { "mappings", "memory_type", "size" };
 	char path[300], line[64];
 	FILE *f;
 
-	pthread_rwlock_rdlock(&session_lock);
-	switch (number(4)) {
-	case 0:
-		if (session.fd >= 0 && ioctl(session.fd, VFIO_DEVICE_RESET) == 0)
-			resets++;
-		break;
-	case 1:
-		if (session.fd < 0)
-			break;
-		if (pread(session.fd, &command, 2, (7ULL << 40) + 4) == 2) {
-			command ^= 2;
-			(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
-			command |= 2;
-			usleep(number(2000));
-			(void)!pwrite(session.fd, &command, 2, (7ULL << 40) + 4);
-		}
-		break;
-	case 2: {
-		int fd = eventfd(0, EFD_CLOEXEC);
-		struct vfio_device_ioeventfd event = {
-			.argsz = sizeof(event),
-			.flags = VFIO_DEVICE_IOEVENTFD_32,
-			.offset = ((uint64_t)bar << 40) + page_in(length),
-			.fd = fd,
-		};
-
-		if (session.fd >= 0 && ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) == 0) {
-			eventfd_write(fd, 1);
-			event.fd = -1;
-			if (ioctl(session.fd, VFIO_DEVICE_IOEVENTFD, &event) < 0)
-				failed("an ioeventfd that cannot be taken away: %m");
-		}
-		close(fd);
-		break;
+	for (int i = 0; i < 16; i++) {
+		snprintf(path, sizeof(path), DEVICES "%s/vfio-dev/vfio%lu/aliases/%lu/%s", bdf,
+			 number(3), VFIO_PCI_NUM_REGIONS + number(VFIO_ALIAS_MAX),
+			 names[number(3)]);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) && !strcmp(line, "other\n"))
+			failed("%s is other", path);
+		fclose(f);
 	}
-	default:
-		for (int i = 0; i < 16; i++) {
-			static const char *const names[] = { "mappings", "memory_type", "size" };
+}
 
-			snprintf(path, sizeof(path), DEVICES "%s/vfio-dev/vfio%lu/aliases/%lu/%s",
-				 bdf, number(3), VFIO_PCI_NUM_REGIONS + number(VFIO_ALIAS_MAX),
-				 names[number(3)]);
-			f = fopen(path, "re");
-			if (f) {
-				if (fgets(line, sizeof(line), f) && !strcmp(line, "other\n"))
-					failed("%s is other", path);
-				fclose(f);
-			}
+static void disturb_once(void)
+{
+	read_attributes();
+
+	pthread_rwlock_rdlock(&session_lock);
+	if (session.fd >= 0) {
+		switch (number(5)) {
+		case 0:
+			if (ioctl(session.fd, VFIO_DEVICE_RESET) == 0)
+				resets++;
+			break;
+		case 1:
+			hot_reset();
+			break;
+		case 2:
+			toggle_memory();
+			break;
+		case 3:
+			if (plain_feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) == 0)
+				sleeps++;
+			usleep(number(2000));
+			(void)plain_feature(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+			break;
+		default:
+			write_by_ioeventfd();
 		}
 	}
 	pthread_rwlock_unlock(&session_lock);
 }
 
-static void renew_once(void)
+/* Waits up to a minute until a file is there, or is not. */
+static void wait_file(const char *path, bool there)
 {
-	usleep(20000 + number(200000));
-	pthread_rwlock_wrlock(&session_lock);
-	session_close(&session);
-	sessions++;
-	if (number(4) == 0) {
+	for (int i = 0; i < 60000; i++) {
+		if ((access(path, F_OK) == 0) == there)
+			return;
+		usleep(1000);
+	}
+	failed("%s %s in a minute", path, there ? "did not come" : "did not go");
+}
+
+static void wait_device(bool there)
+{
+	char path[128];
+
+	/* The last of the files that the PCI core makes */
+	snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
+	wait_file(path, there);
+}
+
+/* One command of QMP; what is answered to it does not matter, the guest sees what comes. */
+static void qmp(const char *command)
+{
+	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		die("/dev/qmp");
+	flock(fd, LOCK_EX);
+	if (dprintf(fd, "{\"execute\": \"qmp_capabilities\"}\n%s\n", command) < 0)
+		die("/dev/qmp");
+	close(fd);
+}
+
+static void *write_unbind(void *arg)
+{
+	(void)arg;
+	write_sysfs(bdf, "driver/unbind", bdf);
+	return NULL;
+}
+
+/* The way that the driver loses the device, while a session is open or after it */
+static void take_away(unsigned int way)
+{
+	char command[512];
+	pthread_t thread;
+
+	switch (way) {
+	case 0: /* the driver waits for the session */
+		pthread_create(&thread, NULL, write_unbind, NULL);
+		usleep(number(20000));
+		session_close(&session);
+		pthread_join(thread, NULL);
+		unbinds++;
+		break;
+	case 1:
+		session_close(&session);
 		write_sysfs(bdf, "driver/unbind", bdf);
 		unbinds++;
+		break;
+	case 2:
+		session_close(&session);
+		write_sysfs(bdf, "remove", "1");
+		wait_device(false);
 		usleep(number(20000));
-		if (bind_vfio(bdf) < 0)
-			failed("cannot bind again");
+		write_sysfs(bdf, "/sys/bus/pci/rescan", "1");
+		wait_device(true);
+		unplugs++;
+		break;
+	case 3:
+		if (!device)
+			break;
+		qmp("{\"execute\": \"device_del\", \"arguments\": {\"id\": \"hot\"}}");
+		usleep(number(20000));
+		session_close(&session);
+		wait_device(false);
+		/* QEMU has taken it when it takes it back */
+		snprintf(command, sizeof(command),
+			 "{\"execute\": \"device_add\", \"arguments\": %s}", device);
+		for (int i = 0; i < 600; i++) {
+			char path[128];
+
+			snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
+			qmp(command);
+			for (int j = 0; j < 100 && access(path, F_OK) < 0; j++)
+				usleep(1000);
+			if (access(path, F_OK) == 0)
+				break;
+		}
+		wait_device(true);
+		unplugs++;
+		break;
 	}
+}
+
+static bool session_open_any(void)
+{
+	bool cdev = number(2) && access("/dev/vfio/devices", F_OK) == 0;
+	int r;
+
 	/* Busy while another descriptor of the group is being released */
-	for (int i = 0; i < 1000 && session_open(bdf, &session) < 0; i++)
+	for (int i = 0; i < 5000; i++) {
+		r = cdev ? session_open_cdev(bdf, &session) : session_open(bdf, &session);
+		if (r == 0) {
+			cdevs += cdev;
+			return true;
+		}
 		usleep(1000);
-	if (session.fd < 0)
-		failed("cannot open again");
+	}
+	failed("cannot open again%s: %s", cdev ? " by iommufd" : "", strerror(-r));
+	return false;
+}
+
+static void renew_once(void)
+{
+	unsigned int way;
+
+	usleep(20000 + number(200000));
+	pthread_rwlock_wrlock(&session_lock);
+	way = number(12);
+	sessions++;
+	take_away(way);
+	session_close(&session);
+	if (way < 4) {
+		usleep(number(20000));
+		/* udev may find the device a driver at the same time */
+		for (int i = 0; bind_vfio(bdf) < 0; i++) {
+			if (i == 5000) {
+				failed("cannot bind again");
+				break;
+			}
+			usleep(1000);
+		}
+	}
+	session_open_any();
 	pthread_rwlock_unlock(&session_lock);
 }
 
@@ -381,20 +579,22 @@ int main(int argc, char **argv)
 	struct stat st;
 	unsigned long seconds;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: alias_stress BDF BAR SECONDS SEED\n");
+	if (argc < 5 || argc > 6) {
+		fprintf(stderr, "usage: alias_stress BDF BAR SECONDS SEED [DEVICE]\n");
 		return 2;
 	}
 	bdf = argv[1];
 	bar = (unsigned int)strtoul(argv[2], NULL, 0);
 	seconds = strtoul(argv[3], NULL, 0);
 	seed = strtoull(argv[4], NULL, 0);
+	device = argv[5];
 
 	snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
 	if (stat(path, &st) < 0)
 		die(path);
 	length = (uint64_t)st.st_size;
 	sigaction(SIGBUS, &action, NULL);
+	signal(SIGCHLD, SIG_IGN);
 	if (bind_vfio(bdf) < 0 || session_open(bdf, &session) < 0)
 		die("cannot open the device");
 
@@ -409,9 +609,11 @@ int main(int argc, char **argv)
 	session_close(&session);
 
 	printf("seed %llu: %lu s, %lu mappings, %lu touched, %lu SIGBUS, %lu created, %lu removed, "
-	       "%lu resets, %lu sessions, %lu unbinds, %lu failures\n",
+	       "%lu resets, %lu sleeps, %lu sessions of which %lu by iommufd, %lu unbinds, "
+	       "%lu unplugs, %lu failures\n",
 	       (unsigned long long)seed, seconds, mapped, touched, bused, created, removed, resets,
-	       sessions, unbinds, failures);
+	       sleeps, sessions, cdevs, unbinds, unplugs, failures);
 	/* Each thread must have got somewhere. */
-	return failures || !touched || !bused || !created || !removed || !unbinds;
+	return failures || !touched || !bused || !created || !removed || !resets || !unbinds ||
+	       !unplugs;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the clients of the kernel's UAPI share: a session by group and container, and aliases. */
+/* What the clients of the kernel's UAPI share: a session, and aliases. */
 #ifndef CLIENT_H
 #define CLIENT_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -18,9 +19,33 @@
 #define PAGE 4096UL
 #define DEVICES "/sys/bus/pci/devices/"
 
+/* <linux/vfio.h> and <linux/iommufd.h> of Linux 6.6, which are newer than Debian 12's */
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+struct vfio_device_bind_iommufd {
+	__u32 argsz;
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+};
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+
+struct vfio_device_attach_iommufd_pt {
+	__u32 argsz;
+	__u32 flags;
+	__u32 pt_id;
+};
+#define VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
+#endif
+struct iommu_ioas_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 out_ioas_id;
+};
+#define IOMMU_IOAS_ALLOC _IO(';', 0x81)
+
 struct session {
-	int container;
-	int group;
+	int iommu; /* the container or the iommufd */
+	int group; /* -1 with an iommufd */
 	int fd;
 };
 
@@ -59,7 +84,7 @@ static inline int bind_vfio(const char *bdf)
 
 static inline void session_close(struct session *s)
 {
-	int *fds[] = { &s->fd, &s->group, &s->container };
+	int *fds[] = { &s->fd, &s->group, &s->iommu };
 
 	for (int i = 0; i < 3; i++) {
 		if (*fds[i] >= 0)
@@ -68,11 +93,20 @@ static inline void session_close(struct session *s)
 	}
 }
 
+static inline int session_failed(struct session *s)
+{
+	int r = -errno;
+
+	session_close(s);
+	return r;
+}
+
+/* By group and container, in no-IOMMU mode where there is no IOMMU */
 static inline int session_open(const char *bdf, struct session *s)
 {
 	char link[256], target[256], path[64];
+	int iommu = VFIO_TYPE1v2_IOMMU;
 	ssize_t n;
-	int r;
 
 	*s = (struct session){ -1, -1, -1 };
 	snprintf(link, sizeof(link), DEVICES "%s/iommu_group", bdf);
@@ -80,24 +114,52 @@ static inline int session_open(const char *bdf, struct session *s)
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	snprintf(path, sizeof(path), "/dev/vfio/%s", basename(target));
 
-	s->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	s->iommu = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/dev/vfio/%s", basename(target));
 	s->group = open(path, O_RDWR | O_CLOEXEC);
-	if (s->container < 0 || s->group < 0 ||
-	    ioctl(s->group, VFIO_GROUP_SET_CONTAINER, &s->container) < 0 ||
-	    ioctl(s->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0) {
-		r = -errno;
-		session_close(s);
-		return r;
+	if (s->group < 0 && errno == ENOENT) {
+		snprintf(path, sizeof(path), "/dev/vfio/noiommu-%s", basename(target));
+		s->group = open(path, O_RDWR | O_CLOEXEC);
+		iommu = VFIO_NOIOMMU_IOMMU;
 	}
+	if (s->iommu < 0 || s->group < 0 ||
+	    ioctl(s->group, VFIO_GROUP_SET_CONTAINER, &s->iommu) < 0 ||
+	    ioctl(s->iommu, VFIO_SET_IOMMU, iommu) < 0)
+		return session_failed(s);
 	s->fd = ioctl(s->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	if (s->fd < 0) {
-		r = -errno;
-		session_close(s);
-		return r;
-	}
-	return 0;
+	return s->fd < 0 ? session_failed(s) : 0;
+}
+
+/* By the character device and an iommufd */
+static inline int session_open_cdev(const char *bdf, struct session *s)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	char path[300] = "";
+	struct dirent *entry;
+	DIR *dir;
+
+	*s = (struct session){ -1, -1, -1 };
+	snprintf(path, sizeof(path), DEVICES "%s/vfio-dev", bdf);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	*path = '\0';
+	while ((entry = readdir(dir)))
+		if (strncmp(entry->d_name, "vfio", 4) == 0)
+			snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
+	closedir(dir);
+
+	s->fd = open(path, O_RDWR | O_CLOEXEC);
+	s->iommu = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	bind.iommufd = s->iommu;
+	if (s->fd < 0 || s->iommu < 0 || ioctl(s->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) < 0 ||
+	    ioctl(s->iommu, IOMMU_IOAS_ALLOC, &alloc) < 0)
+		return session_failed(s);
+	attach.pt_id = alloc.out_ioas_id;
+	return ioctl(s->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) < 0 ? session_failed(s) : 0;
 }
 
 /* VFIO_DEVICE_FEATURE with @operation (GET, SET) and @request, which is in and out */
