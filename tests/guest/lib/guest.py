@@ -6,6 +6,7 @@ import mmap
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -113,6 +114,35 @@ class Watch:
 
     def close(self):
         os.close(self.fd)
+
+
+class Uevents:
+    """Waits for a condition that changes with the kernel's devices."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC,
+                                    15)  # NETLINK_KOBJECT_UEVENT
+        self.socket.bind((0, 1))  # the kernel's own, not udev's
+
+    def until(self, condition, what="the condition"):
+        deadline = time.monotonic() + LIMIT
+        while True:
+            value = condition()
+            if value:
+                return value
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise TimeoutError(f"{what} did not come about in {LIMIT} s")
+            self.socket.recv(65536)
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def map_file(path, size, offset=0, flags=os.O_RDWR):
