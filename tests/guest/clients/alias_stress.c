@@ -24,30 +24,31 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define MAPPERS 2
-#define MAKERS 2
-
 static const char *bdf, *device;
 static unsigned int bar;
 static uint64_t seed, length;
-static atomic_bool over;
-static atomic_ulong failures, touched, bused, created, removed, mapped, sessions, cdevs, unbinds,
-	unplugs, resets, sleeps;
+
+/* In memory that both processes share */
+struct shared {
+	atomic_bool over;
+	atomic_ulong failures, touched, bused, created, removed, mapped, sessions, cdevs, unbinds,
+		unplugs, resets, sleeps;
+	/*
+	 * Read while a file is mapped that may be the PCI core's: the kernel loses track of
+	 * such a mapping when it is copied or unmapped while somebody requests the BAR, with
+	 * or without aliases. Written to fork, and for a session's first use of the BAR.
+	 */
+	pthread_rwlock_t stock_lock;
+};
+static struct shared *all;
 
 /* The session may be replaced by whoever holds this for writing, who must get a turn. */
 static pthread_rwlock_t session_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static struct session session = { -1, -1, -1 };
-
-/*
- * Held while a file is mapped that may be the PCI core's: a fork() would copy the mapping,
- * and the kernel's records of it do not survive that the BAR is requested then.
- */
-static pthread_mutex_t stock_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static __thread uint64_t random_state;
 static __thread unsigned long thread;
@@ -72,7 +73,7 @@ static __attribute__((format(printf, 1, 2))) void failed(const char *format, ...
 	va_end(args);
 	putchar('\n');
 	fflush(stdout);
-	failures++;
+	all->failures++;
 }
 
 static void on_bus(int signal)
@@ -97,9 +98,9 @@ static bool touch(volatile uint8_t *at, bool write)
 	}
 	bus_expected = 0;
 	if (good)
-		touched++;
+		all->touched++;
 	else
-		bused++;
+		all->bused++;
 	return good;
 }
 
@@ -183,9 +184,9 @@ static void fork_once(volatile uint8_t *bytes, uint64_t size)
 {
 	pid_t child;
 
-	pthread_mutex_lock(&stock_lock);
+	pthread_rwlock_wrlock(&all->stock_lock);
 	child = fork();
-	pthread_mutex_unlock(&stock_lock);
+	pthread_rwlock_unlock(&all->stock_lock);
 	if (child == 0) {
 		for (int i = 0; i < 4; i++) {
 			touch(bytes + page_in(size), false);
@@ -205,12 +206,12 @@ static void map_once(void)
 	volatile uint8_t *bytes;
 
 	size = number(2) ? length - offset : PAGE * (1 + number((length - offset) / PAGE));
-	pthread_mutex_lock(&stock_lock);
+	pthread_rwlock_rdlock(&all->stock_lock);
 	bytes = map_alias_file(wc, write, offset, size);
-	pthread_mutex_unlock(&stock_lock);
+	pthread_rwlock_unlock(&all->stock_lock);
 	if (!bytes)
 		return;
-	mapped++;
+	all->mapped++;
 
 	for (unsigned int i = number(24); i > 0; i--) {
 		volatile uint8_t *at = bytes + page_in(size);
@@ -267,12 +268,12 @@ static void make_once(void)
 		r = alias_create(session.fd, bar, type, offset % length, number(16) ? size : 0,
 				 (uint32_t)number(4));
 		if (r >= 0)
-			created++;
+			all->created++;
 		break;
 	case 2:
 		r = alias_remove(session.fd, index);
 		if (r == 0)
-			removed++;
+			all->removed++;
 		if (r == -ENOENT)
 			r = 0;
 		break;
@@ -350,7 +351,7 @@ static void hot_reset(void)
 	};
 
 	if (ioctl(session.fd, VFIO_DEVICE_PCI_HOT_RESET, &request) == 0)
-		resets++;
+		all->resets++;
 }
 
 static void write_by_ioeventfd(void)
@@ -397,28 +398,33 @@ static void disturb_once(void)
 
 	pthread_rwlock_rdlock(&session_lock);
 	if (session.fd >= 0) {
-		switch (number(5)) {
+		/* Resets take long, and everybody waits for them. */
+		switch (number(32)) {
 		case 0:
-			if (ioctl(session.fd, VFIO_DEVICE_RESET) == 0)
-				resets++;
-			break;
-		case 1:
 			hot_reset();
 			break;
+		case 1:
 		case 2:
-			toggle_memory();
+			if (ioctl(session.fd, VFIO_DEVICE_RESET) == 0)
+				all->resets++;
 			break;
 		case 3:
+		case 4:
+		case 5:
 			if (plain_feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) == 0)
-				sleeps++;
+				all->sleeps++;
 			usleep(number(2000));
 			(void)plain_feature(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+			break;
+		case 6 ... 15:
+			toggle_memory();
 			break;
 		default:
 			write_by_ioeventfd();
 		}
 	}
 	pthread_rwlock_unlock(&session_lock);
+	usleep(number(20000));
 }
 
 /* Waits up to a minute until a file is there, or is not. */
@@ -441,14 +447,16 @@ static void wait_device(bool there)
 	wait_file(path, there);
 }
 
-/* One command of QMP; what is answered to it does not matter, the guest sees what comes. */
+/* One command of QMP. The answer does not matter: the guest sees what comes of it. */
 static void qmp(const char *command)
 {
-	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char answers[4096];
+	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		die("/dev/qmp");
-	flock(fd, LOCK_EX);
+	while (read(fd, answers, sizeof(answers)) > 0)
+		; /* those before, which would fill the port */
 	if (dprintf(fd, "{\"execute\": \"qmp_capabilities\"}\n%s\n", command) < 0)
 		die("/dev/qmp");
 	close(fd);
@@ -473,12 +481,12 @@ static void take_away(unsigned int way)
 		usleep(number(20000));
 		session_close(&session);
 		pthread_join(thread, NULL);
-		unbinds++;
+		all->unbinds++;
 		break;
 	case 1:
 		session_close(&session);
 		write_sysfs(bdf, "driver/unbind", bdf);
-		unbinds++;
+		all->unbinds++;
 		break;
 	case 2:
 		session_close(&session);
@@ -487,7 +495,7 @@ static void take_away(unsigned int way)
 		usleep(number(20000));
 		write_sysfs(bdf, "/sys/bus/pci/rescan", "1");
 		wait_device(true);
-		unplugs++;
+		all->unplugs++;
 		break;
 	case 3:
 		if (!device)
@@ -510,37 +518,43 @@ static void take_away(unsigned int way)
 				break;
 		}
 		wait_device(true);
-		unplugs++;
+		all->unplugs++;
 		break;
 	}
 }
 
-static bool session_open_any(void)
+/* Opens a session, and has it request the BAR. */
+static void session_open_any(void)
 {
 	bool cdev = number(2) && access("/dev/vfio/devices", F_OK) == 0;
-	int r;
+	uint32_t word;
+	int r = -1;
 
 	/* Busy while another descriptor of the group is being released */
-	for (int i = 0; i < 5000; i++) {
+	for (int i = 0; i < 5000 && r < 0; i++) {
+		if (i)
+			usleep(1000);
 		r = cdev ? session_open_cdev(bdf, &session) : session_open(bdf, &session);
-		if (r == 0) {
-			cdevs += cdev;
-			return true;
-		}
-		usleep(1000);
 	}
-	failed("cannot open again%s: %s", cdev ? " by iommufd" : "", strerror(-r));
-	return false;
+	if (r < 0) {
+		failed("cannot open again%s: %s", cdev ? " by iommufd" : "", strerror(-r));
+		return;
+	}
+	all->cdevs += cdev;
+	pthread_rwlock_wrlock(&all->stock_lock);
+	if (pread(session.fd, &word, 4, (uint64_t)bar << 40) < 0)
+		failed("cannot read BAR %u: %m", bar);
+	pthread_rwlock_unlock(&all->stock_lock);
 }
 
 static void renew_once(void)
 {
 	unsigned int way;
 
-	usleep(20000 + number(200000));
+	usleep(50000 + number(500000));
 	pthread_rwlock_wrlock(&session_lock);
-	way = number(12);
-	sessions++;
+	way = number(16);
+	all->sessions++;
 	take_away(way);
 	session_close(&session);
 	if (way < 4) {
@@ -558,26 +572,44 @@ static void renew_once(void)
 	pthread_rwlock_unlock(&session_lock);
 }
 
+static void (*const deeds[])(void) = {
+	map_once,   map_once, make_once, make_once, disturb_once,
+	renew_once, map_once, map_once, /* in a process of their own, with locks of their own */
+};
+#define THREADS (sizeof(deeds) / sizeof(*deeds))
+#define OTHER_PROCESS 6 /* from this one on */
+
 static void *run(void *arg)
 {
-	static void (*const deeds[])(void) = {
-		map_once, map_once, make_once, make_once, disturb_once, renew_once,
-	};
-
 	thread = (unsigned long)arg;
 	random_state = (seed + thread + 1) * 0x9e3779b97f4a7c15ULL | 1;
-	while (!over)
+	while (!all->over)
 		deeds[thread]();
 	return NULL;
+}
+
+static void run_all(unsigned long from, unsigned long to, unsigned long seconds)
+{
+	pthread_t threads[THREADS];
+
+	for (unsigned long i = from; i < to; i++)
+		if (pthread_create(&threads[i], NULL, run, (void *)i))
+			die("pthread_create");
+	for (unsigned long second = 0; second < seconds && !all->failures; second++)
+		sleep(1);
+	all->over = true;
+	for (unsigned long i = from; i < to; i++)
+		pthread_join(threads[i], NULL);
 }
 
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_bus };
-	pthread_t threads[MAPPERS + MAKERS + 2];
+	pthread_rwlockattr_t shared;
+	unsigned long seconds;
 	char path[128];
 	struct stat st;
-	unsigned long seconds;
+	pid_t other;
 
 	if (argc < 5 || argc > 6) {
 		fprintf(stderr, "usage: alias_stress BDF BAR SECONDS SEED [DEVICE]\n");
@@ -593,27 +625,38 @@ int main(int argc, char **argv)
 	if (stat(path, &st) < 0)
 		die(path);
 	length = (uint64_t)st.st_size;
+	all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED)
+		die("mmap");
+	pthread_rwlockattr_init(&shared);
+	pthread_rwlockattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_rwlockattr_setkind_np(&shared, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&all->stock_lock, &shared);
 	sigaction(SIGBUS, &action, NULL);
 	signal(SIGCHLD, SIG_IGN);
-	if (bind_vfio(bdf) < 0 || session_open(bdf, &session) < 0)
-		die("cannot open the device");
+	if (bind_vfio(bdf) < 0)
+		die("cannot bind the device");
 
-	for (unsigned long i = 0; i < MAPPERS + MAKERS + 2; i++)
-		if (pthread_create(&threads[i], NULL, run, (void *)i))
-			die("pthread_create");
-	for (unsigned long second = 0; second < seconds && !failures; second++)
-		sleep(1);
-	over = true;
-	for (unsigned long i = 0; i < MAPPERS + MAKERS + 2; i++)
-		pthread_join(threads[i], NULL);
+	other = fork();
+	if (other < 0)
+		die("fork");
+	if (other == 0) {
+		run_all(OTHER_PROCESS, THREADS, seconds);
+		_exit(0);
+	}
+	random_state = seed | 1;
+	session_open_any();
+	run_all(0, OTHER_PROCESS, seconds);
+	waitpid(other, NULL, 0);
 	session_close(&session);
 
 	printf("seed %llu: %lu s, %lu mappings, %lu touched, %lu SIGBUS, %lu created, %lu removed, "
 	       "%lu resets, %lu sleeps, %lu sessions of which %lu by iommufd, %lu unbinds, "
 	       "%lu unplugs, %lu failures\n",
-	       (unsigned long long)seed, seconds, mapped, touched, bused, created, removed, resets,
-	       sleeps, sessions, cdevs, unbinds, unplugs, failures);
+	       (unsigned long long)seed, seconds, all->mapped, all->touched, all->bused,
+	       all->created, all->removed, all->resets, all->sleeps, all->sessions, all->cdevs,
+	       all->unbinds, all->unplugs, all->failures);
 	/* Each thread must have got somewhere. */
-	return failures || !touched || !bused || !created || !removed || !resets || !unbinds ||
-	       !unplugs;
+	return all->failures || !all->touched || !all->bused || !all->created || !all->removed ||
+	       !all->resets || !all->unbinds || !all->unplugs;
 }
