@@ -8,16 +8,9 @@
  * Each round maps the whole file, touches every 2 MiB, reads the size of the page
  * tables and unmaps. Prints medians and the ratio of ours to stock.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include "bench.h"
+
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { MMAP, TOUCH, MUNMAP, TOTAL, TABLES, FIGURES };
 
@@ -27,20 +20,6 @@ enum { MMAP, TOUCH, MUNMAP, TOTAL, TABLES, FIGURES };
 static const char *const names[FIGURES] = {
 	"mmap (ms)", "touch every 2 MiB (ms)", "munmap (ms)", "together (ms)", "page tables (kB)",
 };
-
-static void die(const char *what)
-{
-	fprintf(stderr, "map_file: %s: %s\n", what, strerror(errno));
-	exit(EXIT_FAILURE);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
 
 /* Page tables of this process in kB, of proc_pid_status(5) */
 static double page_tables(void)
@@ -71,29 +50,22 @@ static void measure(const char *path, double figures[FIGURES])
 		die(path);
 
 	tables = page_tables();
-	start = now_ms();
+	start = now();
 	bytes = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (bytes == MAP_FAILED)
 		die(path);
-	mapped = now_ms();
+	mapped = now();
 	for (off_t at = 0; at < st.st_size; at += STEP)
 		bytes[at] = 1;
-	touched = now_ms();
+	touched = now();
 	figures[TABLES] = page_tables() - tables;
-	end = now_ms();
+	end = now();
 	munmap((void *)bytes, st.st_size);
-	figures[MUNMAP] = now_ms() - end;
-	figures[MMAP] = mapped - start;
-	figures[TOUCH] = touched - mapped;
+	figures[MUNMAP] = (now() - end) / 1e6;
+	figures[MMAP] = (mapped - start) / 1e6;
+	figures[TOUCH] = (touched - mapped) / 1e6;
 	figures[TOTAL] = figures[MMAP] + figures[TOUCH] + figures[MUNMAP];
 	close(fd);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 int main(int argc, char **argv)
@@ -118,14 +90,9 @@ int main(int argc, char **argv)
 
 	printf("%-24s %10s %10s %10s\n", "", "stock", "alias", "alias/stock");
 	for (int i = 0; i < FIGURES; i++) {
-		double median[2];
+		double stock = median(values[0][i], rounds), alias = median(values[1][i], rounds);
 
-		for (int side = 0; side < 2; side++) {
-			qsort(values[side][i], rounds, sizeof(double), compare);
-			median[side] = values[side][i][rounds / 2];
-		}
-		printf("%-24s %10.2f %10.2f %10.4f\n", names[i], median[0], median[1],
-		       median[1] / median[0]);
+		printf("%-24s %10.2f %10.2f %10.4f\n", names[i], stock, alias, alias / stock);
 	}
 	return EXIT_SUCCESS;
 }
