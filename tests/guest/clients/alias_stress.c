@@ -450,9 +450,9 @@ static void wait_device(bool there)
 /* One command of QMP. Whether it succeeds does not matter: the guest sees what comes of it. */
 static void qmp(const char *command)
 {
-	FILE *f = fopen("/dev/qmp", "r+e");
+	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC), answers = 0;
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
 	char line[1024];
-	int answers = 0;
 
 	if (!f)
 		die("/dev/qmp");
