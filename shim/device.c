@@ -493,6 +493,13 @@ static int step_open(struct device *d)
 	r = watch_request(d);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot set the request eventfd: %m");
+	/* Before anybody can have a mapping */
+	r = vfio_session_keep(d->session);
+	if (r < 0)
+		(void)log_device_error(
+			d, r,
+			"a restart of the service will end the mappings, for systemd "
+			"does not keep the session: %m");
 	return DEVICE_OPEN;
 }
 

@@ -9,7 +9,9 @@
 
 #include "device.h"
 #include "log.h"
+#include "service.h"
 #include "status.h"
+#include "store.h"
 
 #define RUN_DIRECTORY "/run/vfio-alias-shim"
 #define LOCK_FILE RUN_DIRECTORY "/lock"
@@ -259,11 +261,18 @@ static int add_sources(struct manager *m)
 int manager_run(void)
 {
 	_cleanup_(manager_clear) struct manager m = { .lock_fd = -EBADF, .status_fd = -EBADF };
+	unsigned int n;
 	int r;
 
+	r = store_receive();
+	if (r < 0)
+		(void)log_error(r, "cannot go on with the sessions of the run before: %m");
 	r = sd_event_new(&m.event);
 	if (r < 0)
 		return log_error(r, "cannot make an event loop: %m");
+	r = sd_event_set_watchdog(m.event, true); /* if the unit has one */
+	if (r < 0)
+		return log_error(r, "cannot serve the watchdog: %m");
 	r = open_run_directory(&m);
 	if (r < 0)
 		return r;
@@ -277,12 +286,21 @@ int manager_run(void)
 	r = enumerate(&m);
 	if (r < 0)
 		return r;
+	n = store_drop_rest(); /* of devices that are not marked any more */
+	if (n > 0)
+		(void)log_message(LOG_NOTICE, 0, NULL, -1,
+				  "ended %u sessions or groups of the run before", n);
 	give_back_unmarked(&m);
 	(void)on_settled(NULL, &m);	   /* does not fail */
 	(void)sd_notify(false, "READY=1"); /* without systemd there is nobody to tell */
 
 	r = sd_event_loop(m.event);
 	(void)sd_notify(false, "STOPPING=1");
+	if (store_is_there() && service_restarts()) {
+		/* Everything stays as it is for the next run. */
+		m.vfio.leaving = true;
+		return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
+	}
 	/* No driver can have a device of a group of which a session is open. */
 	for (struct device *device = m.devices; device; device = device->next)
 		device_close(device);

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "pci.h"
+#include "store.h"
 
 #define VFIO_CONTAINER_PATH "/dev/vfio/vfio"
 
@@ -17,15 +18,35 @@ struct vfio_group {
 	struct vfio_group *next;
 	unsigned int number;
 	unsigned int sessions;
-	int container;
+	bool kept; /* in the store */
 	int fd;
 };
 
 struct vfio_session {
 	struct vfio *vfio;
 	struct vfio_group *group;
+	char bdf[PCI_BDF_SIZE];
+	bool kept; /* likewise */
 	int fd;
 };
+
+/* The names in the store */
+#define NAME_SIZE 64
+
+static const char *group_name(char buffer[static NAME_SIZE], unsigned int number)
+{
+	snprintf(buffer, NAME_SIZE, "group-%u", number);
+	return buffer;
+}
+
+static const char *session_name(char buffer[static NAME_SIZE], const char *bdf)
+{
+	snprintf(buffer, NAME_SIZE, "device-%s", bdf);
+	for (char *p = buffer; *p; p++)
+		if (*p == ':') /* the one that a name must not have */
+			*p = '-';
+	return buffer;
+}
 
 const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned int number)
 {
@@ -35,34 +56,33 @@ const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned i
 
 static struct vfio_group *group_free(struct vfio_group *group)
 {
-	if (group) {
-		close_fd(group->fd); /* leaves the container, too */
-		close_fd(group->container);
-	}
+	if (group)
+		close_fd(group->fd); /* leaves the container, too, which ends with it */
 	free(group);
 	return NULL;
 }
 DEFINE_CLEANUP(struct vfio_group *, group_free)
 
-static int container_set_group(struct vfio_group *group)
+/* The group holds its container; nobody needs the descriptor after this. */
+static int set_container(struct vfio_group *group)
 {
+	_cleanup_close_ int container = open(VFIO_CONTAINER_PATH, O_RDWR | O_CLOEXEC);
 	int backend = VFIO_TYPE1v2_IOMMU;
 
-	group->container = open(VFIO_CONTAINER_PATH, O_RDWR | O_CLOEXEC);
-	if (group->container < 0)
+	if (container < 0)
 		return -errno;
-	if (ioctl(group->container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
+	if (ioctl(container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
 		return -EPROTO;
-	if (ioctl(group->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
+	if (ioctl(container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
 		backend = VFIO_TYPE1_IOMMU;
-		if (ioctl(group->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU) <= 0)
+		if (ioctl(container, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU) <= 0)
 			return -EPROTO;
 	}
 
 	/* This is where the kernel claims the group's DMA: refused while another driver has it. */
-	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &group->container) < 0)
+	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container) < 0)
 		return errno == EBUSY || errno == EPERM ? -ENOTUNIQ : -errno;
-	if (ioctl(group->container, VFIO_SET_IOMMU, backend) < 0)
+	if (ioctl(container, VFIO_SET_IOMMU, backend) < 0)
 		return -errno;
 	return 0;
 }
@@ -71,14 +91,19 @@ static int group_open(unsigned int number, struct vfio_group **ret)
 {
 	_cleanup_(group_freep) struct vfio_group *group = calloc(1, sizeof(*group));
 	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char path[VFIO_GROUP_PATH_SIZE];
+	char path[VFIO_GROUP_PATH_SIZE], name[NAME_SIZE];
 	int r;
 
 	if (!group)
 		return -ENOMEM;
 	group->number = number;
-	group->container = -EBADF;
 
+	group->fd = store_take(group_name(name, number));
+	if (group->fd >= 0) {
+		group->kept = true;
+		*ret = TAKE_PTR(group);
+		return 0;
+	}
 	group->fd = open(vfio_group_path(path, number), O_RDWR | O_CLOEXEC);
 	if (group->fd < 0)
 		return -errno;
@@ -86,7 +111,7 @@ static int group_open(unsigned int number, struct vfio_group **ret)
 		return -errno;
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		return -ENOTUNIQ;
-	r = container_set_group(group);
+	r = set_container(group);
 	if (r < 0)
 		return r;
 
@@ -118,9 +143,12 @@ static int group_get(struct vfio *vfio, unsigned int number, struct vfio_group *
 static void group_put(struct vfio *vfio, struct vfio_group *group)
 {
 	struct vfio_group **p;
+	char name[NAME_SIZE];
 
 	if (--group->sessions > 0)
 		return;
+	if (group->kept && !vfio->leaving)
+		store_drop(group_name(name, group->number));
 	for (p = &vfio->groups; *p != group; p = &(*p)->next)
 		;
 	*p = group->next;
@@ -131,17 +159,22 @@ int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
 		      struct vfio_session **ret)
 {
 	_cleanup_vfio_session_ struct vfio_session *session = calloc(1, sizeof(*session));
+	char name[NAME_SIZE];
 	int r;
 
 	if (!session)
 		return -ENOMEM;
 	session->vfio = vfio;
 	session->fd = -EBADF;
+	snprintf(session->bdf, sizeof(session->bdf), "%s", bdf);
 
 	r = group_get(vfio, number, &session->group);
 	if (r < 0)
 		return r;
-	session->fd = ioctl(session->group->fd, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	session->fd = store_take(session_name(name, bdf));
+	session->kept = session->fd >= 0;
+	if (!session->kept)
+		session->fd = ioctl(session->group->fd, VFIO_GROUP_GET_DEVICE_FD, bdf);
 	if (session->fd < 0)
 		return -errno;
 
@@ -149,12 +182,39 @@ int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
 	return 0;
 }
 
+int vfio_session_keep(struct vfio_session *session)
+{
+	char name[NAME_SIZE];
+	int r;
+
+	if (session->kept)
+		return 0;
+	if (!session->group->kept) {
+		r = store_keep(group_name(name, session->group->number), session->group->fd);
+		if (r < 0)
+			return r;
+		session->group->kept = true;
+	}
+	r = store_keep(session_name(name, session->bdf), session->fd);
+	if (r < 0)
+		return r;
+	session->kept = true;
+	return store_sync();
+}
+
 struct vfio_session *vfio_session_close(struct vfio_session *session)
 {
 	if (session) {
+		bool drop = session->kept && !session->vfio->leaving;
+		char name[NAME_SIZE];
+
+		if (drop)
+			store_drop(session_name(name, session->bdf));
 		close_fd(session->fd);
 		if (session->group)
 			group_put(session->vfio, session->group);
+		if (drop)
+			(void)store_sync(); /* if it is late, the kernel waits for it */
 	}
 	free(session);
 	return NULL;

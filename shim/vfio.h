@@ -4,7 +4,7 @@
  *
  * A session is one device's descriptor. It is reached through the device's IOMMU group and a
  * container with the type1 backend; devices of one group share both, since a group can be
- * opened once only.
+ * opened once only. Sessions outlive the daemon by the store.
  */
 #ifndef SHIM_VFIO_H
 #define SHIM_VFIO_H
@@ -22,6 +22,7 @@ struct vfio_session;
 /* The groups that are open. Starts as zeroes. */
 struct vfio {
 	struct vfio_group *groups;
+	bool leaving; /* the next run of the daemon goes on with the sessions */
 };
 
 struct vfio_alias {
@@ -38,7 +39,8 @@ struct vfio_alias {
 const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned int number);
 
 /*
- * Opens device @bdf of IOMMU group @number, which resets the device where it can be reset.
+ * Opens device @bdf of IOMMU group @number, which resets the device where it can be reset; or
+ * goes on with the session that the run before has left.
  * Returns 0, or
  *   -EBUSY       another process has the group
  *   -ENOTUNIQ    the group is not viable: a device in it belongs to another driver
@@ -47,6 +49,12 @@ const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned i
  */
 int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
 		      struct vfio_session **ret);
+
+/* Leaves the session to the next run, should this one end without closing it. Returns 0 or -errno.
+ */
+int vfio_session_keep(struct vfio_session *session);
+
+/* Ends the session; if vfio->leaving, only for this run. */
 struct vfio_session *vfio_session_close(struct vfio_session *session);
 DEFINE_CLEANUP(struct vfio_session *, vfio_session_close)
 #define _cleanup_vfio_session_ _cleanup_(vfio_session_closep)

@@ -447,16 +447,63 @@ class Restart(Story):
         self.assertEqual(status(IVSHMEM)["aliases"][0]["type_in_effect"], "wc")
         self.assertEqual(outcome(lambda: m[0]), 0)
 
-    def test_kill_is_followed_by_a_restart_that_publishes_again(self):
-        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        pid = int(run("systemctl", "show", "-P", "MainPID", SERVICE))
-        inode = os.stat(sysfs(IVSHMEM, "resource2_wc")).st_ino
+    def main_pid(self):
+        return int(run("systemctl", "show", "-P", "MainPID", SERVICE))
+
+    def restarted(self, how):
+        """Has the service end and come back, and returns when it has published."""
+        pid = self.main_pid()
         watch = Watch(STATUS)
-        os.kill(pid, signal.SIGKILL)
-        watch.until(lambda: os.stat(sysfs(IVSHMEM, "resource2_wc")).st_ino != inode and
-                    status(IVSHMEM)["state"] == "published" and is_active())
+        how(pid)
+        watch.until(lambda: self.main_pid() not in (0, pid) and is_active() and
+                    status(IVSHMEM)["state"] == "published", "the restart")
+        watch.close()
+
+    def kept_by_systemd(self):
+        """The descriptors of VFIO that PID 1 has, by what they are of."""
+        names = (os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd"))
+        # The service's mount of /dev ends with it, and with that the start of the path.
+        return sorted(os.path.basename(name) for name in names if "vfio" in name)
+
+    def test_mappings_outlive_the_daemon(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        path = sysfs(IVSHMEM, "resource2_wc")
+        m = map_file(path, IVSHMEM_BAR)
+        m[0] = 1
+        inode, kept = os.stat(path).st_ino, self.kept_by_systemd()
+        self.assertTrue(kept)
+        for name, how in {
+                "kill -9": lambda pid: os.kill(pid, signal.SIGKILL),
+                "abort, as by the watchdog": lambda pid: os.kill(pid, signal.SIGABRT),
+                "restart": lambda pid: systemctl("restart"),
+                "try-restart": lambda pid: systemctl("try-restart"),
+        }.items():
+            with self.subTest(name):
+                self.restarted(how)
+                self.assertEqual(walk(address(m))["type"], "WC")
+                self.assertEqual(os.stat(path).st_ino, inode)
+                self.assertEqual(self.kept_by_systemd(), kept)
+        self.assertEqual(status(IVSHMEM)["aliases"][0]["type_in_effect"], "wc")
         systemctl("stop")
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+        self.assertEqual(self.kept_by_systemd(), [])
+
+    def test_a_restart_ends_the_session_of_what_is_not_marked_any_more(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}, EDU: {"VFIO_ALIAS": "0:wc"}})
+        m = map_file(sysfs(EDU, "resource0_wc"), PAGE)
+        _ = m[0]
+        write_rules({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.restarted(lambda pid: systemctl("restart"))
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+        self.assertFalse(os.path.exists(sysfs(EDU, "driver")))
+
+    def test_a_device_that_is_asked_for_goes_after_a_restart_too(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.restarted(lambda pid: os.kill(pid, signal.SIGKILL))
+        vfio.unbind(IVSHMEM)
+        self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+        self.assertEqual(self.kept_by_systemd(), [])
 
 
 if __name__ == "__main__":

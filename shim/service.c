@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "service.h"
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-login.h>
+
+#include "log.h"
+
+#define SYSTEMD "org.freedesktop.systemd1"
+
+/* The type of the job that systemd has for this unit, or "" without one. Returns 0 or -errno. */
+static int job_type(char **ret)
+{
+	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	_cleanup_free_ char *unit = NULL, *path = NULL;
+	const char *job;
+	uint32_t id;
+	int r;
+
+	r = sd_pid_get_unit(0, &unit);
+	if (r < 0)
+		return r;
+	r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+	if (r < 0)
+		return r;
+	r = sd_bus_open_system(&bus);
+	if (r < 0)
+		return r;
+	/* of org.freedesktop.systemd1(5): the job's number, 0 for none, and its path */
+	r = sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "Job", NULL, &reply, "(uo)");
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(reply, "(uo)", &id, &job);
+	if (r < 0)
+		return r;
+	if (id == 0)
+		return replace_string(ret, "");
+	r = sd_bus_get_property_string(bus, SYSTEMD, job, SYSTEMD ".Job", "JobType", NULL, ret);
+	return r < 0 ? r : 0;
+}
+
+bool service_restarts(void)
+{
+	_cleanup_free_ char *type = NULL;
+	int r;
+
+	r = job_type(&type);
+	if (r < 0) {
+		(void)log_warning(r, "cannot ask systemd whether this is a restart: %m");
+		return true;
+	}
+	return streq(type, "restart");
+}
