@@ -12,7 +12,7 @@
 #define LOCKDOWN "/sys/kernel/security/lockdown"
 #define PATIENCE 60000 /* ms, for an event that cannot fail to come */
 
-bool may_lock_down;
+bool lockdown_due;
 
 static uint64_t sysfs_number(const struct device *device, const char *name)
 {
@@ -235,7 +235,7 @@ void device_clean(void)
 		return;
 
 	do_memory((const uint8_t[OPERANDS]){ 1 });
-	while (dev->events)
+	while (dev->events && !broken)
 		do_ioeventfd((const uint8_t[OPERANDS]){ [4] = 1 });
 	for (int i = 0; i < VFIO_ALIAS_MAX; i++)
 		if (dev->alias[i].live)
@@ -327,6 +327,13 @@ static char wait_until_blocked(pid_t pid)
 	}
 }
 
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
+}
+
 static pid_t fork_to(unsigned int child, uint32_t region)
 {
 	uint64_t word;
@@ -359,7 +366,7 @@ void do_kill(const uint8_t *v)
 	volatile uint8_t *into;
 	bool done = false;
 
-	if (dev->session.fd < 0 || dev->leaving || !dev->bar[bar].data)
+	if (dev->session.fd < 0 || dev->leaving || !dev->memory_on || !dev->bar[bar].data)
 		return;
 	into = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (into == MAP_FAILED)
@@ -375,7 +382,7 @@ void do_kill(const uint8_t *v)
 		}
 		if (reader < 0)
 			die("fork");
-		while (into[0] != dev->shadow[0])
+		while (into[0] != dev->shadow[0] && !has_ended(reader))
 			sched_yield();
 		done = true;
 		for (unsigned int i = 0; i < KCOV_CHILDREN; i++) {
@@ -401,7 +408,7 @@ void do_kill(const uint8_t *v)
 void do_lockdown(const uint8_t *v)
 {
 	(void)v;
-	if (!may_lock_down || locked_down)
+	if (!lockdown_due || locked_down)
 		return;
 	if (write_sysfs(NULL, LOCKDOWN, "integrity") < 0)
 		die(LOCKDOWN);

@@ -84,6 +84,7 @@ void kcov_start(void);
 bool kcov_collect(void);		   /* since kcov_start(); whether there was something new */
 void kcov_child_start(unsigned int child); /* in the child */
 void kcov_child_prepare(void);
+bool kcov_works(void);
 size_t kcov_seen(void);
 void kcov_print(FILE *to);
 
@@ -354,7 +355,7 @@ void do_inject(const uint8_t *v);
 /* ---- device.c: sessions, and what ends them
  * ------------------------------------------------------- */
 
-extern bool may_lock_down;
+extern bool lockdown_due;
 
 void device_init(struct device *device, char *argument);
 void device_open(void);

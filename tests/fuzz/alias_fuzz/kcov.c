@@ -198,6 +198,11 @@ bool kcov_collect(void)
 	return new;
 }
 
+bool kcov_works(void)
+{
+	return trace;
+}
+
 size_t kcov_seen(void)
 {
 	return seen;

@@ -18,6 +18,7 @@
 #include "fuzz.h"
 
 #include <getopt.h>
+#include <time.h>
 
 #define DEVICES_MAX 8
 #define KEPT_MAX 2048
@@ -26,7 +27,8 @@
 static struct device devices[DEVICES_MAX];
 static unsigned int device_count;
 static struct input kept[KEPT_MAX];
-static unsigned int kept_count;
+static unsigned int kept_count, corpus_count; /* the corpus is what it begins with */
+static struct timespec began;
 static bool trace;
 
 static void (*const deeds[OP_COUNT])(const uint8_t *v) = {
@@ -92,7 +94,28 @@ static void keep(const struct input *input)
 	if (kept_count < KEPT_MAX)
 		kept[kept_count++] = *input;
 	else
-		kept[random_below(KEPT_MAX)] = *input;
+		kept[corpus_count + random_below(KEPT_MAX - corpus_count)] = *input;
+}
+
+static void run_corpus(void)
+{
+	for (unsigned int i = 0; i < corpus_count && failures < FAILURES_MAX; i++)
+		run(&kept[i]);
+}
+
+static long seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - began.tv_sec;
+}
+
+static void tell(void)
+{
+	printf("%lu operations, %ld s, %u inputs kept, %zu PCs\n", operations, seconds(),
+	       kept_count, kcov_seen());
+	fflush(stdout);
 }
 
 static void load(const char *path, struct input *ret_input)
@@ -126,7 +149,7 @@ static void usage(FILE *to)
 	      "  DEVICE           BDF, or BDF=DRIVER where the driver has an mmap() of its own\n"
 	      "  --corpus FILE    an input to begin with; repeatable\n"
 	      "  --coverage       print the code that was reached, and each reason to refuse a call\n"
-	      "  --lockdown       let an input lock the kernel down, for good\n"
+	      "  --lockdown       let an input lock the kernel down, for good, when half is done\n"
 	      "  --trace          put each input into the kernel's log before it runs\n",
 	      to);
 }
@@ -142,9 +165,9 @@ int main(int argc, char **argv)
 		{ "trace", no_argument, NULL, 't' },
 		{ 0 },
 	};
-	unsigned long limit = 0, told = 0, seeds = 0;
+	unsigned long limit = 0, told = 0;
 	const char *replay = NULL;
-	bool coverage = false;
+	bool coverage = false, lockdown = false, fresh;
 	uint64_t seed = 0;
 	struct input input;
 	int option;
@@ -152,14 +175,15 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
 		case 'c':
-			if (kept_count < KEPT_MAX)
+			if (kept_count < KEPT_MAX / 2)
 				load(optarg, &kept[kept_count++]);
+			corpus_count = kept_count;
 			break;
 		case 'v':
 			coverage = true;
 			break;
 		case 'l':
-			may_lock_down = true;
+			lockdown = true;
 			break;
 		case 'r':
 			replay = optarg;
@@ -191,27 +215,34 @@ int main(int argc, char **argv)
 	while (optind < argc)
 		device_init(&devices[device_count++], argv[optind++]);
 
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	random_seed(seed);
 	if (replay) {
+		lockdown_due = lockdown;
 		load(replay, &input);
 		run(&input);
+		limit = 0;
+	} else {
+		run_corpus();
 	}
-	random_seed(seed);
-	for (unsigned int n = kept_count; !replay && seeds < n && failures < FAILURES_MAX; seeds++)
-		run(&kept[seeds]);
 	while (operations < limit && failures < FAILURES_MAX) {
-		if (kept_count == 0 || random_below(8) == 0) {
+		if (lockdown && !lockdown_due && operations >= limit / 2) {
+			lockdown_due = true;
+			run_corpus();
+		}
+		fresh = kept_count == 0 || random_below(8) == 0;
+		if (fresh) {
 			input_random(&input);
 		} else {
 			input = kept[random_below(kept_count)];
 			input_mutate(&input, &kept[random_below(kept_count)]);
 		}
-		if (run(&input))
+		/* Where there is no telling what is new, all that is not a copy is. */
+		if (run(&input) || (fresh && !kcov_works()))
 			keep(&input);
 		if (operations * 10 / limit != told) {
 			told = operations * 10 / limit;
-			printf("%lu operations, %u inputs kept, %zu PCs\n", operations, kept_count,
-			       kcov_seen());
-			fflush(stdout);
+			tell();
 		}
 	}
 
@@ -224,7 +255,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < WHY_COUNT; i++)
 			printf("reason %s %lu\n", reason_names[i], alone[i]);
 	}
-	printf("seed %llu: %lu operations, %u inputs kept, %zu PCs, %lu failures\n",
-	       (unsigned long long)seed, operations, kept_count, kcov_seen(), failures);
+	printf("seed %llu: %lu operations in %ld s, %u inputs kept, %zu PCs, %lu failures\n",
+	       (unsigned long long)seed, operations, seconds(), kept_count, kcov_seen(), failures);
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
