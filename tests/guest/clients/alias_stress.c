@@ -186,7 +186,8 @@ static void fork_once(volatile uint8_t *bytes, uint64_t size)
 
 	pthread_rwlock_wrlock(&all->stock_lock);
 	child = fork();
-	pthread_rwlock_unlock(&all->stock_lock);
+	if (child != 0) /* the lock is the child's, too */
+		pthread_rwlock_unlock(&all->stock_lock);
 	if (child == 0) {
 		for (int i = 0; i < 4; i++) {
 			touch(bytes + page_in(size), false);
