@@ -11,8 +11,8 @@ import os
 import signal
 import struct
 import subprocess
-import unittest
 
+from case import Bound, touched
 from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, map_file, outcome
 from ptwalk import walk
 import vfio
@@ -32,32 +32,6 @@ def map_errno(path, size, offset):
     mapped = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
     os.close(fd)
     return ctypes.get_errno() if mapped == -1 else 0
-
-
-def touched(mapping, offset=0):
-    """What the page table has after a write at an offset of a mapping."""
-    mapping[offset] = 1
-    return walk(address(mapping) + offset)
-
-
-class Bound(unittest.TestCase):
-    """The devices, bound to vfio-pci for each test."""
-
-    def setUp(self):
-        subprocess.run(["modprobe", "-a", "vfio-pci", "vfio_iommu_type1"], check=True)
-        for bdf in (IVSHMEM, EDU, TESTDEV):
-            vfio.bind(bdf)
-            self.addCleanup(vfio.unbind, bdf)
-
-    def session(self, bdf=IVSHMEM):
-        session = Session(bdf)
-        self.addCleanup(session.close)
-        return session
-
-    def assertErrno(self, expected, call, *args, **kwargs):
-        with self.assertRaises(OSError) as caught:
-            call(*args, **kwargs)
-        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[expected])
 
 
 class MemoryType(Bound):

@@ -14,6 +14,8 @@ import unittest
 
 IVSHMEM, EDU, TESTDEV = "0000:00:10.0", "0000:00:11.0", "0000:00:12.0"
 
+DEBUG_KERNEL = os.uname().release.endswith("-debug")
+
 LIMIT = 60  # seconds until a wait is a failure
 
 
@@ -88,6 +90,50 @@ def run(*command, **kwargs):
 
 def kernel_log():
     return run("dmesg")
+
+
+_LOCKDOWN = "/sys/kernel/security/lockdown"
+_LEVELS = ("none", "integrity", "confidentiality")
+
+
+def locked_down():
+    """How far the kernel is locked down: 0 is not at all."""
+    with open(_LOCKDOWN, encoding="ascii") as f:
+        at = f.read()
+    return next(i for i, level in enumerate(_LEVELS) if f"[{level}]" in at)
+
+
+def lock_down(level):
+    """Locks the kernel down, which lasts until the guest ends; further down stays."""
+    if locked_down() < _LEVELS.index(level):
+        with open(_LOCKDOWN, "w", encoding="ascii") as f:
+            f.write(level)
+
+
+def until(condition, what="the condition"):
+    """Waits for what nothing tells of; see Watch and Uevents for what is told."""
+    deadline = time.monotonic() + LIMIT
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come about in {LIMIT} s")
+        time.sleep(0.02)
+    return value
+
+
+class Eventfd:
+    """An eventfd that waits no longer than a test should."""
+
+    def __init__(self, case):
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        case.addCleanup(os.close, self.fd)
+
+    def wait(self):
+        if not select.select([self.fd], [], [], LIMIT)[0]:
+            raise TimeoutError(f"no event in {LIMIT} s")
+        return os.eventfd_read(self.fd)
+
+    def fired(self):
+        return bool(select.select([self.fd], [], [], 0)[0])
 
 
 class Watch:

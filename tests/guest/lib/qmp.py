@@ -13,7 +13,7 @@ import select
 import subprocess
 import time
 
-from guest import LIMIT
+from guest import LIMIT, until
 
 DEVICE = "/dev/qmp"
 
@@ -64,9 +64,8 @@ class Qmp:
             self.buffer += os.read(self.fd, 65536)
 
     def command(self, name, **arguments):
-        """Executes a command and returns what it does; _ in arguments stands for -."""
+        """Executes a command and returns what it does."""
         ident = f"{os.getpid()}-{next(self.ids)}"
-        arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
         message = {"execute": name, "arguments": arguments, "id": ident}
         os.write(self.fd, json.dumps(message).encode() + b"\n")
         deadline = time.monotonic() + LIMIT
@@ -110,15 +109,11 @@ def wait_slot(port, on):
 
     The power indicator is the last that it changes, and nothing tells when.
     """
-    deadline = time.monotonic() + LIMIT
-    while True:
-        control = int(subprocess.run(["setpci", "-s", port, "CAP_EXP+18.w"], check=True,
-                                     text=True, stdout=subprocess.PIPE).stdout, 16)
-        if control & 0x300 == (0x100 if on else 0x300):
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the slot at {port} did not settle in {LIMIT} s")
-        time.sleep(0.05)
+    def control():
+        return int(subprocess.run(["setpci", "-s", port, "CAP_EXP+18.w"], check=True,
+                                  text=True, stdout=subprocess.PIPE).stdout, 16)
+
+    until(lambda: control() & 0x300 == (0x100 if on else 0x300), f"the state of {port}'s slot")
 
 
 def pull(port, told=True):
@@ -132,5 +127,6 @@ def pull(port, told=True):
     """
     wait_slot(port, True)
     subprocess.run(["setpci", "-s", port,
+                    "CAP_EXP+1a.w=001f",  # nothing is left of what happened before
                     "CAP_EXP+18.w=0708:0728"] +  # no power, no indicator, no interrupt
                    ["CAP_EXP+18.w=0128:0728"] * told, check=True)
