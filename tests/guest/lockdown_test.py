@@ -5,44 +5,42 @@
 import errno
 import mmap
 import os
-import subprocess
-import unittest
 
-from guest import EDU, IVSHMEM, main
-from ptwalk import walk
-import vfio
-from vfio import PAGE, SYSFS, WC, Session, address, sysfs
+from case import WAYS, Bound, Views
+from guest import EDU, IVSHMEM, lock_down, main, map_file
+from vfio import PAGE, SYSFS, UC, sysfs
 
-LOCKDOWN = "/sys/kernel/security/lockdown"
+MIB = 1 << 20
 
 
-def map_wc():
-    fd = os.open(sysfs(IVSHMEM, "resource2_wc"), os.O_RDWR)
-    try:
-        m = mmap.mmap(fd, PAGE)
-        m[0] = 1
-        return walk(address(m))["type"]
-    finally:
-        os.close(fd)
+class Lockdown(Bound):
+    devices = (IVSHMEM,)
 
+    def views(self, session):
+        session.create(2, UC, 12 * MIB, MIB, flags=SYSFS)
+        return Views(self, session, 2, 4 * MIB, 4 * MIB)
 
-class Lockdown(unittest.TestCase):
-    def test_files_work_and_stock_ones_do_not(self):
-        subprocess.run(["modprobe", "-a", "vfio-pci", "vfio_iommu_type1"], check=True)
-        vfio.bind(IVSHMEM)
-        self.assertTrue(os.path.exists(LOCKDOWN))
-        for level in ("integrity", "confidentiality"):
-            with open(LOCKDOWN, "w", encoding="ascii") as f:
-                f.write(level)
-            with self.subTest(level):
-                with Session(IVSHMEM) as s:
-                    s.create(2, WC, flags=SYSFS)
-                    self.assertEqual(map_wc(), "WC")
-                fd = os.open(sysfs(EDU, "resource0"), os.O_RDWR)
-                with self.assertRaises(OSError) as caught:
-                    mmap.mmap(fd, PAGE)
-                self.assertEqual(caught.exception.errno, errno.EPERM)
-                os.close(fd)
+    def check(self, views, when):
+        views.assert_alive(when)
+        with self.subTest("file of a uc alias", when=when):
+            map_file(sysfs(IVSHMEM, "resource2"), PAGE, offset=12 * MIB).close()
+        with self.subTest("file of the PCI core", when=when):
+            fd = os.open(sysfs(EDU, "resource0"), os.O_RDWR)
+            self.addCleanup(os.close, fd)
+            self.assertErrno(errno.EPERM, mmap.mmap, fd, PAGE)
+
+    def test_files_work_where_an_iommu_contains_the_device_and_stock_ones_do_not(self):
+        with WAYS[0](IVSHMEM) as session:
+            views = self.views(session)
+            for level in ("integrity", "confidentiality"):
+                lock_down(level)
+                self.check(views, f"mapped before {level}")
+            views.close()
+        for way in WAYS:
+            with way(IVSHMEM) as session:
+                views = self.views(session)
+                self.check(views, f"a session under lockdown, {way.__name__}")
+                views.close()
 
 
 if __name__ == "__main__":
