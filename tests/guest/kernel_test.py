@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kernel: stock debug
-# vm: --device nvme,serial=test,addr=0x14
+# vm: --device nvme,serial=test,addr=0x14 --device nvme,serial=large,cmb_size_mb=4096,addr=0x15
 """The kernel series without the daemon: what the UAPI, the files and the page table say."""
 
 import ctypes
@@ -20,6 +20,7 @@ from vfio import PAGE, SHARED, SYSFS, UC, WC, Session, address, sysfs
 
 MIB = 1 << 20
 HUGE = 2 * MIB
+GIB = 1 << 30
 IVSHMEM_BAR = 16 * MIB
 
 
@@ -101,6 +102,47 @@ class MemoryType(Bound):
         m = map_file(sysfs(EDU, "resource0_wc"), MIB)
         _ = m[0]
         self.assertEqual(walk(address(m))["type"], "WC")
+
+
+class LargeBar(Bound):
+    """A BAR of 4 GiB."""
+
+    devices = ("0000:00:15.0",)
+
+    def test_a_claim_splits_a_page_of_a_gigabyte(self):
+        s = self.session(*self.devices)
+        s.pread(2, 0, 4)
+        at = vfio.mmap_aligned(self, s.fd, 2 << 40, 3 * GIB, GIB)
+
+        def word(offset):
+            return ctypes.c_uint32.from_address(at + offset)
+
+        def look(offset):
+            _ = word(offset).value
+            entry = walk(at + offset)
+            return entry["level"], entry["type"]
+
+        self.assertEqual(look(0), ("1G", "UC-"))
+        self.assertEqual(look(GIB), ("1G", "UC-"))
+        index, offset = s.create(2, WC, GIB + MIB, PAGE)
+        self.assertFalse(walk(at + GIB)["present"])
+        self.assertEqual(look(GIB)[1], "UC-")
+        self.assertEqual(outcome(lambda: word(GIB + MIB).value), SIGBUS)
+        self.assertEqual(look(0), ("1G", "UC-"))
+        alias = s.mmap(offset, PAGE)
+        self.assertEqual(touched(alias)["type"], "WC")
+        s.remove(index)
+        self.assertEqual(look(GIB + MIB)[1], "UC-")
+
+    def test_an_alias_and_a_file_have_pages_of_a_gigabyte(self):
+        s = self.session(*self.devices)
+        s.create(2, WC, GIB, 2 * GIB, flags=SYSFS)
+        fd = os.open(sysfs(self.devices[0], "resource2_wc"), os.O_RDWR)
+        at = vfio.mmap_aligned(self, fd, GIB, 2 * GIB, GIB)
+        os.close(fd)
+        ctypes.c_uint32.from_address(at + GIB).value = 1
+        entry = walk(at + GIB)
+        self.assertEqual((entry["level"], entry["type"]), ("1G", "WC"))
 
 
 class Claims(Bound):
@@ -294,6 +336,8 @@ class Remove(Bound):
         self.assertEqual(outcome(lambda: m[MIB]), SIGBUS)
         s.create(2, WC, 0, MIB, flags=SYSFS)
         self.assertEqual(touched(map_file(path, PAGE))["type"], "WC")
+        # Who could open the file before may not be who can open this one.
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
 
     def test_a_range_can_change_its_type(self):
         s = self.session()

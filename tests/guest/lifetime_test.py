@@ -5,9 +5,12 @@
 
 import ctypes
 import errno
+import fcntl
 import itertools
 import mmap
 import os
+import select
+import struct
 import subprocess
 import threading
 
@@ -294,6 +297,49 @@ class Devices:
             self.assertFalse(os.path.exists(sysfs(bdf)))
 
         self.every_order(remove, lambda: write("/sys/bus/pci/rescan", "1"))
+
+
+class Stuck:
+    """Memory whose first access waits until somebody lets it go on: userfaultfd(2)."""
+
+    SYSCALL, API, MODE_MISSING = 323, 0xAA, 1
+    UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04
+
+    def __init__(self):
+        self.memory = mmap.mmap(-1, PAGE)
+        self.fd = ctypes.CDLL(None).syscall(self.SYSCALL, os.O_CLOEXEC | os.O_NONBLOCK)
+        fcntl.ioctl(self.fd, self.UFFDIO_API, bytearray(struct.pack("=QQQ", self.API, 0, 0)))
+        fcntl.ioctl(self.fd, self.UFFDIO_REGISTER, self._range(self.MODE_MISSING))
+
+    def _range(self, mode):
+        return bytearray(struct.pack("=QQQQ", address(self.memory), PAGE, mode, 0))
+
+    def wait(self):
+        if not select.select([self.fd], [], [], LIMIT)[0]:
+            raise TimeoutError(f"nobody was stuck in {LIMIT} s")
+
+    def release(self):
+        fcntl.ioctl(self.fd, self.UFFDIO_ZEROPAGE, self._range(0))
+        os.close(self.fd)
+
+
+@each_way
+class StuckAccess:
+    devices = ()
+
+    def test_an_unbind_asks_for_the_device_while_an_access_is_stuck(self):
+        vfio.bind(IVSHMEM)
+        session, _ = aliased(self.way)
+        requested, stuck = Eventfd(self), Stuck()
+        session.interrupts(REQ, [requested.fd])
+        access = Background(vfio.pread_to, session.fd, address(stuck.memory), 8, 2 << 40)
+        stuck.wait()
+        going = Background(vfio.unbind, IVSHMEM)
+        requested.wait()
+        stuck.release()
+        access.finish()
+        session.close()
+        going.finish()
 
 
 class Modules(Bound):

@@ -502,7 +502,7 @@ if DEBUG_KERNEL:  # which alone has that driver
     @each_way
     class VirtioVfioPci:
         devices = (VIRTIO,)
-        driver = "virtio-vfio-pci"
+        driver = "virtio_vfio_pci"
 
         def test_has_aliases_like_any_other(self):
             Views(self, self.session(VIRTIO), 4, PAGE, PAGE).assert_alive("with virtio-vfio-pci")

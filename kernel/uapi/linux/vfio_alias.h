@@ -45,7 +45,7 @@
  * VFIO_DEVICE_FEATURE_SET with @op VFIO_ALIAS_REMOVE takes the alias @alias_index
  * away, everything else being zero. Its mappings lose their pages. They are for a
  * BAR and a memory type: should another alias claim such a page for the same type,
- * they reach it again.
+ * they reach it again, unless they were made through a file that has gone since.
  *
  * Fields that are for output, and @reserved, are zero on input.
  *
@@ -57,19 +57,27 @@
  *               past the end of the BAR or over the pages of the MSI-X table
  *   EEXIST      the range meets an alias that is not the same
  *   EBUSY       something else has the range, or a part of it, under another memory
- *               type, or holds a kernel mapping of the BAR (an ioeventfd, a variant
- *               driver), or the BAR itself could not be requested
+ *               type, or the rest of the BAR not uncached; or the kernel uses its
+ *               mapping of the range (an ioeventfd) or of the BAR (a variant driver);
+ *               or the BAR itself could not be requested
  *   EOPNOTSUPP  this platform cannot give the memory type
  *   EPERM       VFIO_ALIAS_FLAG_SYSFS without CAP_SYS_RAWIO, or in no-IOMMU mode under
  *               lockdown
  *   ENOENT      VFIO_ALIAS_REMOVE of an index that is no alias
  *   ENOSPC      the device has VFIO_ALIAS_MAX aliases
- *   ENOMEM      out of memory
+ *   ENODEV      the device is being taken from its driver
+ *   ENOTTY      the device's driver has an mmap() of its own, which may hide a part
+ *               of a BAR; likewise of GET and PROBE
+ *   EINTR       killed while waiting
+ *   ENOMEM, ENFILE  out of memory, of files
  *
  * VFIO_DEVICE_FEATURE_GET answers for the region @region_index, everything else
  * being zero: @memory_types has the bit 1 << VFIO_ALIAS_MEMORY_x set for each type
  * that is possible, 0 for a region that cannot have an alias, and @flags has the
  * flags that SET knows.
+ *
+ * The num_regions of VFIO_DEVICE_GET_INFO covers the aliases. An index among them
+ * that is free has no region: VFIO_DEVICE_GET_REGION_INFO of it is EINVAL.
  */
 struct vfio_device_feature_alias_region {
 	__u32 op;		/* SET, in: VFIO_ALIAS_CREATE or _REMOVE */

@@ -43,18 +43,25 @@ void calls_open(void)
 
 void inject_open(void)
 {
-	static const char *const verbose[] = {
-		"/sys/kernel/debug/failslab/verbose",
-		"/sys/kernel/debug/fail_page_alloc/verbose",
+	static const struct {
+		const char *path, *value;
+	} settings[] = {
+		/* A call trace for each would be taken for a complaint. */
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+		/* Those that may wait are nearly all that there are. */
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
 	};
 
 	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fail_nth < 0)
 		return;
-	/* A call trace for each would be taken for a complaint. */
-	for (size_t i = 0; i < sizeof(verbose) / sizeof(*verbose); i++)
-		if (write_sysfs(NULL, verbose[i], "0") < 0)
-			die(verbose[i]);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		if (write_sysfs(NULL, settings[i].path, settings[i].value) < 0)
+			die(settings[i].path);
 }
 
 void inject_begin(void)
@@ -446,6 +453,8 @@ static void request(const char *what, uint32_t get_set, struct vfio_device_featu
 	} else if (sent.op == VFIO_ALIAS_CREATE) {
 		uint32_t index = VFIO_PCI_NUM_REGIONS + (uint32_t)slot;
 
+		if (alias.flags & VFIO_ALIAS_FLAG_SYSFS && !bar_has_file(alias.bar, alias.type))
+			dev->bar[alias.bar].file[alias.type]++;
 		dev->alias[slot] = alias;
 		if (ret == 0 &&
 		    (r->alias_index != index || r->alias_offset != (uint64_t)index << REGION_SHIFT))

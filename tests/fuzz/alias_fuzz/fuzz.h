@@ -196,8 +196,9 @@ struct bar {
 	bool mappable;
 	bool data;    /* RAM: what was written is read */
 	bool tainted; /* somebody mapped the stock file; VFIO's own type is anybody's guess */
-	bool had_stock[VFIO_ALIAS_MEMORY_WC + 1]; /* the PCI core has a file of this type */
-	bool stock[VFIO_ALIAS_MEMORY_WC + 1];	  /* and has it while ours is not in its place */
+	bool had_stock[VFIO_ALIAS_MEMORY_WC + 1];    /* the PCI core has a file of this type */
+	bool stock[VFIO_ALIAS_MEMORY_WC + 1];	     /* and has it while ours is not in its place */
+	unsigned int file[VFIO_ALIAS_MEMORY_WC + 1]; /* how many of ours there have been */
 };
 
 struct alias {
@@ -253,6 +254,7 @@ struct slot {
 	unsigned int pages;
 	unsigned int mapped;	  /* pages that are there still */
 	unsigned int session;	  /* its number */
+	unsigned int file;	  /* likewise, of the view's file */
 	bool read_only;		  /* the file's descriptor was */
 	uint8_t prot[SLOT_PAGES]; /* PROT_x of a page, or HOLE */
 };
@@ -277,6 +279,7 @@ unsigned int alias_count(void); /* alias[] in use, with holes */
 const struct alias *alias_at(uint32_t bar, uint64_t offset);
 uint64_t alias_length(const struct alias *alias);
 bool alias_serves(const struct alias *alias, const struct slot *slot);
+bool bar_has_claims(uint32_t bar);
 bool bar_has_file(uint32_t bar, uint32_t type);
 const char *bar_file(uint32_t bar, uint32_t type);
 void stock_returns(uint32_t bar, uint32_t type, bool check);

@@ -68,7 +68,7 @@ static void check_page_table(const struct slot *slot, unsigned int page)
 
 	if (slot->view == VIEW_BAR) {
 		alias = alias_at(slot->bar, slot->offset + page * PAGE);
-		if (!alias && dev->bar[slot->bar].tainted)
+		if (!alias && dev->bar[slot->bar].tainted && !bar_has_claims(slot->bar))
 			return;
 		type = alias ? alias->type : VFIO_ALIAS_MEMORY_UC;
 	}
@@ -249,6 +249,7 @@ static void slot_fill(struct slot *slot, enum view view, uint32_t bar, uint32_t 
 	slot->address = address;
 	slot->pages = slot->mapped = (unsigned int)(length / PAGE);
 	slot->session = dev->number;
+	slot->file = dev->bar[bar].file[type];
 	memset(slot->prot, prot & (PROT_READ | PROT_WRITE), slot->pages);
 }
 
@@ -356,7 +357,9 @@ void do_map_file(const uint8_t *v)
 	length = (pick_pages(offset, end, v[2]) + PAGE - 1) / PAGE * PAGE;
 	if (!length || length > SLOT_PAGES * PAGE)
 		length = PAGE;
-	wanted = (struct slot){ .view = VIEW_FILE, .bar = bar, .type = type };
+	wanted = (struct slot){
+		.view = VIEW_FILE, .bar = bar, .type = type, .file = dev->bar[bar].file[type]
+	};
 
 	name = bar_file(bar, type);
 	fd = openat(dev->directory, name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
@@ -507,6 +510,7 @@ void do_move(const uint8_t *v)
 	slot_fill(to, from->view, from->bar, from->type, from->offset + page * PAGE, address, new,
 		  0);
 	to->session = from->session;
+	to->file = from->file;
 	to->read_only = from->read_only;
 	memcpy(to->prot, &from->prot[page], pages);
 	to->mapped = 0;

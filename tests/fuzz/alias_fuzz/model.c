@@ -62,7 +62,8 @@ bool verdict(const char *what, long r, const struct reasons *reasons)
 		return true;
 	if (known)
 		return false;
-	if (injected && (error == ENOMEM || error == ENFILE || error == EAGAIN))
+	/* To request a BAR without memory is EBUSY. */
+	if (injected && (error == ENOMEM || error == ENFILE || error == EAGAIN || error == EBUSY))
 		return false;
 	failed("%s: %s", what, strerror(error));
 	for (int i = 0; i < WHY_COUNT; i++)
@@ -114,10 +115,19 @@ bool alias_serves(const struct alias *alias, const struct slot *slot)
 	case VIEW_ALIAS:
 		return alias->type == slot->type;
 	case VIEW_FILE:
-		return alias->type == slot->type && (alias->flags & VFIO_ALIAS_FLAG_SYSFS);
+		return alias->type == slot->type && (alias->flags & VFIO_ALIAS_FLAG_SYSFS) &&
+		       slot->file == dev->bar[slot->bar].file[slot->type];
 	default:
 		return false;
 	}
+}
+
+bool bar_has_claims(uint32_t bar)
+{
+	for (int i = 0; i < VFIO_ALIAS_MAX; i++)
+		if (dev->alias[i].live && dev->alias[i].bar == bar)
+			return true;
+	return false;
 }
 
 /* Whether there is a file that is not the PCI core's */
@@ -303,7 +313,8 @@ struct reasons why_not_create(const struct call *call,
 	if (*ret_slot == VFIO_ALIAS_MAX)
 		why(&reasons, WHY_create_too_many);
 	for (int i = 0; i < SLOTS; i++)
-		if (slots[i].view == VIEW_STOCK && slots[i].bar == ret_alias->bar)
+		if ((slots[i].view == VIEW_STOCK && slots[i].bar == ret_alias->bar) ||
+		    dev->bar[ret_alias->bar].tainted)
 			reasons.may[WHY_create_over_stock_mapping] = true;
 	return reasons;
 }

@@ -56,6 +56,7 @@ ROM_REGION, CONFIG_REGION = 6, 7
 INTX, MSI, MSIX, ERR, REQ = range(5)  # indexes of interrupts
 CAP_ID_PM, CAP_ID_EXP = 0x01, 0x10
 D0, D3HOT = 0, 3
+MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
 
 _ALIAS = struct.Struct("=IIIIQQQIIQ")
 
@@ -288,6 +289,27 @@ class CdevSession(Device):
         fcntl.ioctl(self.iommufd, IOMMU_IOAS_MAP,
                     bytearray(struct.pack("=IIIIQQQ", 40, 7, self.ioas, 0, address(mapping),
                                           len(mapping), iova)))
+
+
+def mmap_aligned(case, fd, offset, size, alignment):
+    """As mmap.mmap(), at an address that pages of that size can have; returns the address.
+
+    The mapping ends with the test.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.mmap.restype = ctypes.c_ssize_t
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    anonymous, reserved = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, size + alignment
+    at = libc.mmap(None, reserved, 0, anonymous | MAP_NORESERVE, -1, 0)
+    if at != -1:
+        at = (at + alignment - 1) // alignment * alignment
+        at = libc.mmap(at, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | MAP_FIXED,
+                       fd, offset)
+    if at == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    case.addCleanup(libc.munmap, at, size)
+    return at
 
 
 def pread_to(fd, where, count, offset):
