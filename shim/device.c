@@ -402,6 +402,38 @@ static int read_mark(struct device *d)
 	return 0;
 }
 
+/* Whether a device without an IOMMU may go on, and VFIO will take it. */
+static int check_noiommu(struct device *d)
+{
+	int r;
+
+	if (!d->mark->noiommu)
+		return stop_at(d, OBSTACLE_EVENT,
+			       "the device has no IOMMU group: enable the IOMMU in the firmware "
+			       "(VT-d, AMD-Vi) and on the kernel's command line (intel_iommu=on)");
+	r = modules_load("vfio");
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module vfio: %m");
+	r = sysfs_noiommu_mode();
+	if (r == -ENOENT)
+		return stop_at(d, OBSTACLE_STOP,
+			       "this kernel has no no-IOMMU mode (CONFIG_VFIO_NOIOMMU): enable the "
+			       "IOMMU");
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read VFIO's parameters: %m");
+	if (r == 0)
+		return stop_at(
+			d, OBSTACLE_STOP,
+			"VFIO's no-IOMMU mode is off: boot with "
+			"vfio.enable_unsafe_noiommu_mode=1, or write Y to " SYSFS_NOIOMMU_MODE
+			" and reload the service");
+	if (sysfs_has_vfio(d->sysfs_fd))
+		return stop_at(d, OBSTACLE_STOP,
+			       "the device was bound before no-IOMMU mode was on: unbind it, and "
+			       "reload the service");
+	return 0;
+}
+
 static int step_bind(struct device *d)
 {
 	_cleanup_free_ char *driver = NULL;
@@ -409,17 +441,16 @@ static int step_bind(struct device *d)
 	int r;
 
 	r = sysfs_iommu_group(d->sysfs_fd, &group);
-	if (r == -ENOENT)
-		return stop_at(d, OBSTACLE_EVENT,
-			       "the device has no IOMMU group: enable the IOMMU in the firmware "
-			       "(VT-d, AMD-Vi) and on the kernel's command line "
-			       "(intel_iommu=on)%s",
-			       d->mark->noiommu ? "; VFIO_ALIAS_NOIOMMU is not supported yet" : "");
-	if (r < 0)
+	if (r == -ENOENT) {
+		r = check_noiommu(d);
+		if (r < 0)
+			return r;
+	} else if (r < 0) {
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
-
-	if (sysfs_has_vfio(d->sysfs_fd))
+	} else if (sysfs_has_vfio(d->sysfs_fd)) {
 		return DEVICE_BOUND;
+	}
+
 	r = sysfs_driver(d->sysfs_fd, &driver);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the driver: %m");
@@ -436,24 +467,40 @@ static int step_bind(struct device *d)
 	return bind(d, driver);
 }
 
-static int explain_open(struct device *d, unsigned int group, int r)
+/* The ways to the device: its own character device, if it has one, and its group. */
+enum way { WAY_CDEV, WAY_GROUP, WAYS };
+
+static int explain_open(struct device *d, const struct vfio_way ways[static WAYS], int r)
 {
+	char paths[WAYS][VFIO_PATH_SIZE];
+	const char *const files[] = {
+		vfio_path(paths[WAY_GROUP], &ways[WAY_GROUP]),
+		ways[WAY_CDEV].cdev ? vfio_path(paths[WAY_CDEV], &ways[WAY_CDEV]) : NULL, NULL
+	};
 	_cleanup_free_ char *bdf = NULL, *driver = NULL;
-	char path[VFIO_GROUP_PATH_SIZE];
+	unsigned int group = ways[WAY_GROUP].group;
+	struct holder holder;
 
 	switch (r) {
 	case -EBUSY:
+		if (holder_find_open("/proc", files, &holder) == 0)
+			return stop_at(d, OBSTACLE_BUSY,
+				       "%s (pid %d) has %s open; waiting until it is closed",
+				       holder.name, (int)holder.pid, holder.file);
 		return stop_at(d, OBSTACLE_BUSY,
-			       "another process has %s, the IOMMU group, open; waiting until it is "
-			       "closed",
-			       vfio_group_path(path, group));
+			       "another process uses the device or its IOMMU group %u; waiting "
+			       "until it does not",
+			       group);
 	case -ENOTUNIQ:
-		if (sysfs_iommu_group_obstacle(d->sysfs_fd, &bdf, &driver) < 0)
-			return stop_at(d, OBSTACLE_EVENT, "IOMMU group %u is not viable", group);
-		return stop_at(d, OBSTACLE_EVENT,
-			       "IOMMU group %u is not viable: driver %s has %s, which is in it; "
-			       "unbind that device or bind it to vfio-pci",
-			       group, driver, bdf);
+		if (sysfs_iommu_group_obstacle(d->sysfs_fd, &bdf, &driver) == 0)
+			return stop_at(d, OBSTACLE_EVENT,
+				       "IOMMU group %u is not viable: driver %s has %s, which is "
+				       "in it; unbind that device or bind it to vfio-pci",
+				       group, driver, bdf);
+		return stop_at(d, OBSTACLE_BUSY,
+			       "another process uses a device of IOMMU group %u; waiting until it "
+			       "does not",
+			       group);
 	case -EPROTO:
 		return stop_at(d, OBSTACLE_STOP, "the kernel's VFIO has no type1 IOMMU backend");
 	default:
@@ -461,27 +508,64 @@ static int explain_open(struct device *d, unsigned int group, int r)
 	}
 }
 
-static int step_open(struct device *d)
+/* @cdev: room for the name that the ways refer to */
+static int find_ways(struct device *d, char **cdev, struct vfio_way ret[static WAYS])
 {
-	char path[VFIO_GROUP_PATH_SIZE];
-	unsigned int group;
+	struct vfio_way way = { .noiommu = sysfs_iommu_group_is_noiommu(d->sysfs_fd) };
 	int r;
 
-	r = modules_load("vfio_iommu_type1");
+	r = sysfs_iommu_group(d->sysfs_fd, &way.group);
 	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r,
-				     "cannot load the module vfio_iommu_type1: %m");
-	r = sysfs_iommu_group(d->sysfs_fd, &group);
+		return r;
+	ret[WAY_GROUP] = way;
+	r = sysfs_vfio_cdev(d->sysfs_fd, cdev);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	way.cdev = *cdev;
+	ret[WAY_CDEV] = way;
+	return 0;
+}
+
+static int open_session(struct device *d, const struct vfio_way ways[static WAYS])
+{
+	const struct vfio_way *way = &ways[ways[WAY_CDEV].cdev ? WAY_CDEV : WAY_GROUP];
+	char path[VFIO_PATH_SIZE];
+	int r;
+
+	r = vfio_session_open(d->vfio, way, d->bdf, &d->session);
+	if (r != -EBUSY && r != -ENOTUNIQ)
+		return r;
+	for (size_t i = 0; i < WAYS; i++)
+		watch_close(d, open(vfio_path(path, &ways[i]), O_PATH | O_CLOEXEC));
+	/* It may have been closed before it was watched. */
+	return vfio_session_open(d->vfio, way, d->bdf, &d->session);
+}
+
+static int step_open(struct device *d)
+{
+	struct vfio_way ways[WAYS];
+	_cleanup_free_ char *cdev = NULL;
+	const char *backend;
+	int r;
+
+	r = find_ways(d, &cdev, ways);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
-	r = vfio_session_open(d->vfio, group, d->bdf, &d->session);
-	if (r == -EBUSY) {
-		watch_close(d, open(vfio_group_path(path, group), O_PATH | O_CLOEXEC));
-		/* It may have been closed before it was watched. */
-		r = vfio_session_open(d->vfio, group, d->bdf, &d->session);
+	if (ways[WAY_GROUP].noiommu && !d->mark->noiommu)
+		return stop_at(d, OBSTACLE_STOP,
+			       "the device is in no-IOMMU mode, in which it can write to all of "
+			       "memory: enable the IOMMU, or accept that with "
+			       "VFIO_ALIAS_NOIOMMU=1");
+	if (!ways[WAY_GROUP].noiommu) {
+		backend = cdev ? "iommufd" : "vfio_iommu_type1";
+		r = modules_load(backend);
+		if (r < 0)
+			return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module %s: %m",
+					     backend);
 	}
+	r = open_session(d, ways);
 	if (r < 0)
-		return explain_open(d, group, r);
+		return explain_open(d, ways, r);
 
 	r = vfio_session_probe_aliases(d->session);
 	if (r == -ENOTTY)
@@ -631,7 +715,7 @@ static int create_alias(struct device *d, size_t i)
 	case 0:
 		break;
 	case EBUSY:
-		if (holder_find("/proc", d->bdf, item->bar, &holder) == 0)
+		if (holder_find_mapping("/proc", d->bdf, item->bar, &holder) == 0)
 			fail_alias(d, i,
 				   "%s/%s is mapped by %s (pid %d); waiting until it is unmapped",
 				   d->bdf, holder.file, holder.name, (int)holder.pid);

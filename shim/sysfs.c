@@ -93,6 +93,51 @@ int sysfs_iommu_group(int fd, unsigned int *ret)
 	return 0;
 }
 
+int sysfs_noiommu_mode(void)
+{
+	_cleanup_free_ char *value = NULL;
+	int r = read_one_line_at(AT_FDCWD, SYSFS_NOIOMMU_MODE, &value);
+
+	return r < 0 ? r : streq(value, "Y");
+}
+
+bool sysfs_iommu_group_is_noiommu(int fd)
+{
+	_cleanup_free_ char *name = NULL;
+
+	/* as vfio_noiommu_group_alloc() in the kernel names it; others have no name */
+	return read_one_line_at(fd, "iommu_group/name", &name) == 0 && streq(name, "vfio-noiommu");
+}
+
+int sysfs_vfio_cdev(int fd, char **ret)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_close_ int directory_fd = -EBADF;
+	struct dirent *entry;
+
+	directory_fd = openat(fd, "vfio-dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory_fd < 0)
+		return -errno;
+	directory = fdopendir(directory_fd);
+	if (!directory)
+		return -errno;
+	TAKE_FD(directory_fd);
+
+	while ((entry = readdir(directory))) {
+		char path[sizeof(entry->d_name) + sizeof("/dev")];
+		uint64_t number;
+
+		if (strncmp(entry->d_name, "vfio", 4) != 0 ||
+		    parse_u64(entry->d_name + 4, strlen(entry->d_name + 4), 10, &number) < 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/dev", entry->d_name);
+		if (faccessat(dirfd(directory), path, F_OK, 0) < 0)
+			return -ENOENT;
+		return replace_string(ret, entry->d_name);
+	}
+	return -ENOENT;
+}
+
 static bool driver_is_harmless(const char *driver)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(harmless_drivers); i++)

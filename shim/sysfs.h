@@ -43,6 +43,20 @@ int sysfs_probe(const char *bdf);
 /* The number of the device's IOMMU group; -ENOENT if it has none. */
 int sysfs_iommu_group(int fd, unsigned int *ret);
 
+#define SYSFS_NOIOMMU_MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
+
+/* Whether VFIO takes devices without an IOMMU: 1 or 0, or -ENOENT if this kernel's cannot. */
+int sysfs_noiommu_mode(void);
+
+/* Whether that group is one that VFIO has made for a device without an IOMMU. */
+bool sysfs_iommu_group_is_noiommu(int fd);
+
+/*
+ * The name of the device's own character device, "vfioN", to be freed; -ENOENT if it has none
+ * (Documentation/ABI/testing/sysfs-devices-vfio-dev).
+ */
+int sysfs_vfio_cdev(int fd, char **ret);
+
 /*
  * Finds a device of the same IOMMU group whose driver keeps VFIO out of it.
  * @ret_bdf, @ret_driver: to be freed

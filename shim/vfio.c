@@ -8,15 +8,30 @@
 #include "pci.h"
 #include "store.h"
 
-#define VFIO_CONTAINER_PATH "/dev/vfio/vfio"
+/* <linux/vfio.h> has them since Linux 6.6. */
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+struct vfio_device_bind_iommufd {
+	__u32 argsz;
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+};
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+
+#define CONTAINER_PATH "/dev/vfio/vfio"
+#define IOMMUFD_PATH "/dev/iommu"
 
 /* More regions, and more bytes about one, than any kernel has. */
 #define REGIONS_MAX 4096
 #define REGION_INFO_SIZE_MAX ((size_t)64 << 10)
 
-struct vfio_group {
-	struct vfio_group *next;
-	unsigned int number;
+#define STORE_NAME_SIZE 64
+
+/* What a device must be bound to before it can be used, and devices share: a group, the iommufd */
+struct vfio_owner {
+	struct vfio_owner *next;
+	char name[STORE_NAME_SIZE]; /* in the store */
 	unsigned int sessions;
 	bool kept; /* in the store */
 	int fd;
@@ -24,159 +39,202 @@ struct vfio_group {
 
 struct vfio_session {
 	struct vfio *vfio;
-	struct vfio_group *group;
-	char bdf[PCI_BDF_SIZE];
-	bool kept; /* likewise */
+	struct vfio_owner *owner;
+	char name[STORE_NAME_SIZE]; /* as the owner's */
+	bool kept;
 	int fd;
 };
 
-/* The names in the store */
-#define NAME_SIZE 64
-
-static const char *group_name(char buffer[static NAME_SIZE], unsigned int number)
+const char *vfio_path(char buffer[static VFIO_PATH_SIZE], const struct vfio_way *way)
 {
-	snprintf(buffer, NAME_SIZE, "group-%u", number);
+	if (way->cdev)
+		snprintf(buffer, VFIO_PATH_SIZE, "/dev/vfio/devices/%s", way->cdev);
+	else
+		snprintf(buffer, VFIO_PATH_SIZE, "/dev/vfio/%s%u", way->noiommu ? "noiommu-" : "",
+			 way->group);
 	return buffer;
 }
 
-static const char *session_name(char buffer[static NAME_SIZE], const char *bdf)
+static struct vfio_owner *owner_free(struct vfio_owner *owner)
 {
-	snprintf(buffer, NAME_SIZE, "device-%s", bdf);
-	for (char *p = buffer; *p; p++)
-		if (*p == ':') /* the one that a name must not have */
-			*p = '-';
-	return buffer;
-}
-
-const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned int number)
-{
-	snprintf(buffer, VFIO_GROUP_PATH_SIZE, "/dev/vfio/%u", number);
-	return buffer;
-}
-
-static struct vfio_group *group_free(struct vfio_group *group)
-{
-	if (group)
-		close_fd(group->fd); /* leaves the container, too, which ends with it */
-	free(group);
+	if (owner)
+		close_fd(owner->fd); /* a group leaves its container, too, which ends with it */
+	free(owner);
 	return NULL;
 }
-DEFINE_CLEANUP(struct vfio_group *, group_free)
+DEFINE_CLEANUP(struct vfio_owner *, owner_free)
+
+/* The best backend that there is for a container, or -EPROTO. */
+static int choose_backend(int container, bool noiommu)
+{
+	static const int backends[] = { VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU };
+
+	if (ioctl(container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
+		return -EPROTO;
+	if (noiommu)
+		return VFIO_NOIOMMU_IOMMU;
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++)
+		if (ioctl(container, VFIO_CHECK_EXTENSION, backends[i]) > 0)
+			return backends[i];
+	return -EPROTO;
+}
 
 /* The group holds its container; nobody needs the descriptor after this. */
-static int set_container(struct vfio_group *group)
+static int set_container(int group_fd, bool noiommu)
 {
-	_cleanup_close_ int container = open(VFIO_CONTAINER_PATH, O_RDWR | O_CLOEXEC);
-	int backend = VFIO_TYPE1v2_IOMMU;
+	_cleanup_close_ int container = open(CONTAINER_PATH, O_RDWR | O_CLOEXEC);
+	int backend;
 
 	if (container < 0)
 		return -errno;
-	if (ioctl(container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
-		return -EPROTO;
-	if (ioctl(container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
-		backend = VFIO_TYPE1_IOMMU;
-		if (ioctl(container, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU) <= 0)
-			return -EPROTO;
-	}
+	backend = choose_backend(container, noiommu);
+	if (backend < 0)
+		return backend;
 
 	/* This is where the kernel claims the group's DMA: refused while another driver has it. */
-	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container) < 0)
+	if (ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container) < 0)
 		return errno == EBUSY || errno == EPERM ? -ENOTUNIQ : -errno;
 	if (ioctl(container, VFIO_SET_IOMMU, backend) < 0)
 		return -errno;
 	return 0;
 }
 
-static int group_open(unsigned int number, struct vfio_group **ret)
+/* Returns the descriptor of a group with a container. */
+static int open_group(const struct vfio_way *way)
 {
-	_cleanup_(group_freep) struct vfio_group *group = calloc(1, sizeof(*group));
 	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char path[VFIO_GROUP_PATH_SIZE], name[NAME_SIZE];
+	_cleanup_close_ int fd = -EBADF;
+	char path[VFIO_PATH_SIZE];
 	int r;
 
-	if (!group)
-		return -ENOMEM;
-	group->number = number;
-
-	group->fd = store_take(group_name(name, number));
-	if (group->fd >= 0) {
-		group->kept = true;
-		*ret = TAKE_PTR(group);
-		return 0;
-	}
-	group->fd = open(vfio_group_path(path, number), O_RDWR | O_CLOEXEC);
-	if (group->fd < 0)
+	fd = open(vfio_path(path, way), O_RDWR | O_CLOEXEC);
+	if (fd < 0)
 		return -errno;
-	if (ioctl(group->fd, VFIO_GROUP_GET_STATUS, &status) < 0)
+	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status) < 0)
 		return -errno;
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		return -ENOTUNIQ;
-	r = set_container(group);
-	if (r < 0)
-		return r;
+	r = set_container(fd, way->noiommu);
+	return r < 0 ? r : TAKE_FD(fd);
+}
 
-	*ret = TAKE_PTR(group);
+static int open_iommufd(void)
+{
+	int fd = open(IOMMUFD_PATH, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int owner_open(const struct vfio_way *way, const char *name, struct vfio_owner **ret)
+{
+	_cleanup_(owner_freep) struct vfio_owner *owner = calloc(1, sizeof(*owner));
+
+	if (!owner)
+		return -ENOMEM;
+	snprintf(owner->name, sizeof(owner->name), "%s", name);
+	owner->fd = store_take(name);
+	owner->kept = owner->fd >= 0;
+	if (!owner->kept)
+		owner->fd = way->cdev ? open_iommufd() : open_group(way);
+	if (owner->fd < 0)
+		return owner->fd;
+	*ret = TAKE_PTR(owner);
 	return 0;
 }
 
-/* The open group of this number, or a new one. */
-static int group_get(struct vfio *vfio, unsigned int number, struct vfio_group **ret)
+/* The owner that is open already, or a new one. */
+static int owner_get(struct vfio *vfio, const struct vfio_way *way, struct vfio_owner **ret)
 {
-	struct vfio_group *group;
+	char name[STORE_NAME_SIZE] = "iommufd";
+	struct vfio_owner *owner;
 	int r;
 
-	for (group = vfio->groups; group; group = group->next)
-		if (group->number == number)
+	if (!way->cdev)
+		snprintf(name, sizeof(name), "group-%u", way->group);
+	for (owner = vfio->owners; owner; owner = owner->next)
+		if (streq(owner->name, name))
 			break;
-	if (!group) {
-		r = group_open(number, &group);
+	if (!owner) {
+		r = owner_open(way, name, &owner);
 		if (r < 0)
 			return r;
-		group->next = vfio->groups;
-		vfio->groups = group;
+		owner->next = vfio->owners;
+		vfio->owners = owner;
 	}
-	group->sessions++;
-	*ret = group;
+	owner->sessions++;
+	*ret = owner;
 	return 0;
 }
 
-static void group_put(struct vfio *vfio, struct vfio_group *group)
+static void owner_put(struct vfio *vfio, struct vfio_owner *owner)
 {
-	struct vfio_group **p;
-	char name[NAME_SIZE];
+	struct vfio_owner **p;
 
-	if (--group->sessions > 0)
+	if (--owner->sessions > 0)
 		return;
-	if (group->kept && !vfio->leaving)
-		store_drop(group_name(name, group->number));
-	for (p = &vfio->groups; *p != group; p = &(*p)->next)
+	if (owner->kept && !vfio->leaving)
+		store_drop(owner->name);
+	for (p = &vfio->owners; *p != owner; p = &(*p)->next)
 		;
-	*p = group->next;
-	group_free(group);
+	*p = owner->next;
+	owner_free(owner);
 }
 
-int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
+/* Returns the descriptor of the device. */
+static int open_by_cdev(const struct vfio_way *way, int iommufd)
+{
+	/* No address space is attached: the device's DMA stays blocked. */
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
+	_cleanup_close_ int fd = -EBADF;
+	char path[VFIO_PATH_SIZE];
+
+	fd = open(vfio_path(path, way), O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) == 0)
+		return TAKE_FD(fd);
+	switch (errno) {
+	case EINVAL: /* another descriptor of the device is bound */
+		return -EBUSY;
+	case EPERM: /* another driver or another iommufd owns the group's DMA */
+		return -ENOTUNIQ;
+	default:
+		return -errno;
+	}
+}
+
+static int open_by_group(const char *bdf, int group)
+{
+	int fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char *bdf,
 		      struct vfio_session **ret)
 {
 	_cleanup_vfio_session_ struct vfio_session *session = calloc(1, sizeof(*session));
-	char name[NAME_SIZE];
 	int r;
 
 	if (!session)
 		return -ENOMEM;
 	session->vfio = vfio;
 	session->fd = -EBADF;
-	snprintf(session->bdf, sizeof(session->bdf), "%s", bdf);
+	snprintf(session->name, sizeof(session->name), "device-%s", bdf);
+	for (char *p = session->name; *p; p++)
+		if (*p == ':') /* the one that a name must not have */
+			*p = '-';
 
-	r = group_get(vfio, number, &session->group);
+	r = owner_get(vfio, way, &session->owner);
 	if (r < 0)
 		return r;
-	session->fd = store_take(session_name(name, bdf));
+	session->fd = store_take(session->name);
 	session->kept = session->fd >= 0;
 	if (!session->kept)
-		session->fd = ioctl(session->group->fd, VFIO_GROUP_GET_DEVICE_FD, bdf);
+		session->fd = way->cdev ? open_by_cdev(way, session->owner->fd) :
+					  open_by_group(bdf, session->owner->fd);
 	if (session->fd < 0)
-		return -errno;
+		return session->fd;
 
 	*ret = TAKE_PTR(session);
 	return 0;
@@ -184,18 +242,18 @@ int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
 
 int vfio_session_keep(struct vfio_session *session)
 {
-	char name[NAME_SIZE];
+	struct vfio_owner *owner = session->owner;
 	int r;
 
 	if (session->kept)
 		return 0;
-	if (!session->group->kept) {
-		r = store_keep(group_name(name, session->group->number), session->group->fd);
+	if (!owner->kept) {
+		r = store_keep(owner->name, owner->fd);
 		if (r < 0)
 			return r;
-		session->group->kept = true;
+		owner->kept = true;
 	}
-	r = store_keep(session_name(name, session->bdf), session->fd);
+	r = store_keep(session->name, session->fd);
 	if (r < 0)
 		return r;
 	session->kept = true;
@@ -206,13 +264,12 @@ struct vfio_session *vfio_session_close(struct vfio_session *session)
 {
 	if (session) {
 		bool drop = session->kept && !session->vfio->leaving;
-		char name[NAME_SIZE];
 
 		if (drop)
-			store_drop(session_name(name, session->bdf));
+			store_drop(session->name);
 		close_fd(session->fd);
-		if (session->group)
-			group_put(session->vfio, session->group);
+		if (session->owner)
+			owner_put(session->vfio, session->owner);
 		if (drop)
 			(void)store_sync(); /* if it is late, the kernel waits for it */
 	}

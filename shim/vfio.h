@@ -2,9 +2,14 @@
 /*
  * VFIO: every ioctl of <linux/vfio.h> and <linux/vfio_alias.h>.
  *
- * A session is one device's descriptor. It is reached through the device's IOMMU group and a
- * container with the type1 backend; devices of one group share both, since a group can be
- * opened once only. Sessions outlive the daemon by the store.
+ * A session is one device's descriptor. Which way it is reached is seen in sysfs:
+ *
+ *	by the device's own character device, bound to an iommufd, which all sessions share;
+ *	by its IOMMU group and a container with the type1 backend, which the devices of a group
+ *	share, for it can be opened once only;
+ *	likewise without an IOMMU, in no-IOMMU mode.
+ *
+ * Sessions outlive the daemon by the store.
  */
 #ifndef SHIM_VFIO_H
 #define SHIM_VFIO_H
@@ -16,14 +21,25 @@
 
 #include "util.h"
 
-struct vfio_group;
+struct vfio_owner;
 struct vfio_session;
 
-/* The groups that are open. Starts as zeroes. */
+/* Starts as zeroes. */
 struct vfio {
-	struct vfio_group *groups;
-	bool leaving; /* the next run of the daemon goes on with the sessions */
+	struct vfio_owner *owners; /* the groups and the iommufd that are open */
+	bool leaving;		   /* the next run of the daemon goes on with the sessions */
 };
+
+/* How to reach a device. */
+struct vfio_way {
+	const char *cdev;   /* "vfioN", or NULL: by the group */
+	unsigned int group; /* of the IOMMU */
+	bool noiommu;	    /* the group has none */
+};
+
+/* The file that is opened. Returns @buffer. */
+#define VFIO_PATH_SIZE 64
+const char *vfio_path(char buffer[static VFIO_PATH_SIZE], const struct vfio_way *way);
 
 struct vfio_alias {
 	uint32_t index; /* region index; set by the kernel */
@@ -34,20 +50,16 @@ struct vfio_alias {
 	uint64_t size;	 /* bytes */
 };
 
-/* The character device of group @number. Returns @buffer. */
-#define VFIO_GROUP_PATH_SIZE sizeof("/dev/vfio/4294967295")
-const char *vfio_group_path(char buffer[static VFIO_GROUP_PATH_SIZE], unsigned int number);
-
 /*
- * Opens device @bdf of IOMMU group @number, which resets the device where it can be reset; or
- * goes on with the session that the run before has left.
+ * Opens device @bdf, which resets it where it can be reset; or goes on with the session that
+ * the run before has left.
  * Returns 0, or
- *   -EBUSY       another process has the group
- *   -ENOTUNIQ    the group is not viable: a device in it belongs to another driver
+ *   -EBUSY       another process has the device or its group
+ *   -ENOTUNIQ    the group is not viable: a device in it belongs to another driver or process
  *   -EPROTO      the kernel's VFIO is of another API version or without type1 IOMMUs
  *   -errno       of what failed
  */
-int vfio_session_open(struct vfio *vfio, unsigned int number, const char *bdf,
+int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char *bdf,
 		      struct vfio_session **ret);
 
 /* Leaves the session to the next run, should this one end without closing it. Returns 0 or -errno.

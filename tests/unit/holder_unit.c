@@ -20,17 +20,17 @@ Test(holder, a_process_that_maps_the_bar_is_named)
 	scratch_file("124/comm", "\033[31mevil\n");
 	scratch_file("self/maps", LINE(DEVICE "/resource5"));
 
-	cr_assert_eq(holder_find(scratch, "0000:00:10.0", 2, &holder), 0);
+	cr_assert_eq(holder_find_mapping(scratch, "0000:00:10.0", 2, &holder), 0);
 	cr_expect_eq(holder.pid, 123);
 	cr_expect_str_eq(holder.name, "test-tool");
 	cr_expect_str_eq(holder.file, "resource2");
 
-	cr_assert_eq(holder_find(scratch, "0000:00:11.0", 0, &holder), 0);
+	cr_assert_eq(holder_find_mapping(scratch, "0000:00:11.0", 0, &holder), 0);
 	cr_expect_eq(holder.pid, 124);
 	cr_expect_str_eq(holder.name, "?[31mevil");
 	cr_expect_str_eq(holder.file, "resource0_wc");
 
-	cr_expect_eq(holder_find(scratch, "0000:00:10.0", 5, &holder), -ENOENT);
+	cr_expect_eq(holder_find_mapping(scratch, "0000:00:10.0", 5, &holder), -ENOENT);
 }
 
 Test(holder, a_file_that_only_looks_like_it_is_not_the_one)
@@ -41,5 +41,5 @@ Test(holder, a_file_that_only_looks_like_it_is_not_the_one)
 	scratch_file("9/maps", LINE(DEVICE "/resource2 (deleted)") LINE(DEVICE "/resource21")
 				       LINE(DEVICE "x/resource2") LINE("resource2") "\n");
 	scratch_file("9/comm", "nine\n");
-	cr_expect_eq(holder_find(scratch, "0000:00:10.0", 2, &holder), -ENOENT);
+	cr_expect_eq(holder_find_mapping(scratch, "0000:00:10.0", 2, &holder), -ENOENT);
 }
