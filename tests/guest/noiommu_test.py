@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: stock debug
 # vm: --no-iommu
-"""A machine without an IOMMU: run with tests/guest/vm run --no-iommu."""
+"""The daemon on a machine without an IOMMU."""
 
 import os
-import unittest
+import signal
+import subprocess
 
-from guest import IVSHMEM, main, run
+from guest import DEBUG_KERNEL, IVSHMEM, SIGBUS, main, map_file, outcome, run
 import story_test as story
-from vfio import sysfs
+from ptwalk import walk
+from vfio import PAGE, address, sysfs
+
+MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
 class NoIommu(story.Story):
@@ -18,6 +23,51 @@ class NoIommu(story.Story):
         self.assertIn("intel_iommu=on", run("vfio-alias", "list"))
         self.assertEqual(story.journal().count("no IOMMU group"), 1)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+
+    def test_a_mark_that_accepts_it_is_told_what_is_missing(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
+        self.assertEqual(story.status(IVSHMEM)["state"], "waiting")
+        self.assertIn(MODE if DEBUG_KERNEL else "CONFIG_VFIO_NOIOMMU",
+                      story.status(IVSHMEM)["reason"])
+        self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+
+
+if DEBUG_KERNEL:  # the other one has no such mode
+    class Accepted(story.Story):
+        def set_mode(self, value):
+            with open(MODE, "w", encoding="ascii") as f:
+                f.write(value)
+
+        def setUp(self):
+            super().setUp()
+            subprocess.run(["modprobe", "vfio"], check=True)
+            self.set_mode("Y")
+            self.addCleanup(self.set_mode, "N")
+
+        def test_it_is_published_and_outlives_the_daemon(self):
+            self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
+            self.assertEqual(story.status(IVSHMEM)["state"], "published")
+            m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
+            m[0] = 1
+            self.assertEqual(walk(address(m))["type"], "WC")
+            self.restarted(lambda pid: os.kill(pid, signal.SIGKILL))
+            self.assertEqual(walk(address(m))["type"], "WC")
+            story.systemctl("stop")
+            self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+
+        def test_without_the_property_it_is_left_alone(self):
+            self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+            self.assertEqual(story.status(IVSHMEM)["state"], "waiting")
+            self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+
+        def test_a_device_that_somebody_else_has_bound_needs_the_property_too(self):
+            subprocess.run(["modprobe", "vfio-pci"], check=True)
+            story.vfio.bind(IVSHMEM)
+            self.addCleanup(story.vfio.unbind, IVSHMEM)
+            self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+            self.assertIn("VFIO_ALIAS_NOIOMMU=1", story.status(IVSHMEM)["reason"])
+            self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
+            self.wait_for(IVSHMEM, "published")
 
 
 if __name__ == "__main__":

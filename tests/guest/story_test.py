@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: stock debug
+# vm: --timeout 1500
 """The whole story: mark by udev rule, start the service, unmodified tools map the files."""
 
 import grp
@@ -99,6 +101,18 @@ class Story(unittest.TestCase):
             return watch.until(there, f"{bdf} {state} {reason}")
         except TimeoutError as e:
             self.fail(f"{e}; it is {status(bdf)}; journal:\n{journal()}")
+
+    def main_pid(self):
+        return int(run("systemctl", "show", "-P", "MainPID", SERVICE))
+
+    def restarted(self, how):
+        """Has the service end and come back, and returns when it has published."""
+        pid = self.main_pid()
+        watch = Watch(STATUS)
+        how(pid)
+        watch.until(lambda: self.main_pid() not in (0, pid) and is_active() and
+                    status(IVSHMEM)["state"] == "published", "the restart")
+        watch.close()
 
 
 class Published(Story):
@@ -447,23 +461,11 @@ class Restart(Story):
         self.assertEqual(status(IVSHMEM)["aliases"][0]["type_in_effect"], "wc")
         self.assertEqual(outcome(lambda: m[0]), 0)
 
-    def main_pid(self):
-        return int(run("systemctl", "show", "-P", "MainPID", SERVICE))
-
-    def restarted(self, how):
-        """Has the service end and come back, and returns when it has published."""
-        pid = self.main_pid()
-        watch = Watch(STATUS)
-        how(pid)
-        watch.until(lambda: self.main_pid() not in (0, pid) and is_active() and
-                    status(IVSHMEM)["state"] == "published", "the restart")
-        watch.close()
-
     def kept_by_systemd(self):
         """The descriptors of VFIO that PID 1 has, by what they are of."""
         names = (os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd"))
         # The service's mount of /dev ends with it, and with that the start of the path.
-        return sorted(os.path.basename(name) for name in names if "vfio" in name)
+        return sorted(os.path.basename(name) for name in names if "vfio" in name or "iommu" in name)
 
     def test_mappings_outlive_the_daemon(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})

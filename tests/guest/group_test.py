@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# kernel: stock debug
+# vm: --device pcie-pci-bridge,id=br,addr=0x16 --device edu,bus=br,addr=1 --device pci-testdev,bus=br,addr=2
+"""Two devices in one IOMMU group, behind a bridge of conventional PCI."""
+
+import os
+import subprocess
+
+from actor import Actor
+from case import WAYS
+from guest import main, map_file
+import story_test as story
+from ptwalk import walk
+import vfio
+from vfio import address, sysfs
+
+FIRST, SECOND = "0000:01:01.0", "0000:01:02.0"
+FIRST_MARK, SECOND_MARK = {"VFIO_ALIAS": "0:wc"}, {"VFIO_ALIAS": "0:uc"}
+
+
+class Holder:
+    """Has a session of a device that is not the service's."""
+
+    def __init__(self, bdf):
+        self.session = WAYS[-1](bdf)
+
+    def paths(self):
+        return [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+
+
+class Group(story.Story):
+    def setUp(self):
+        super().setUp()
+        self.assertEqual(os.readlink(sysfs(FIRST, "iommu_group")),
+                         os.readlink(sysfs(SECOND, "iommu_group")))
+
+    def start(self, marks):
+        """By address: other devices of the guest have the same ids."""
+        with open(story.RULES, "w", encoding="ascii") as f:
+            for bdf, properties in marks.items():
+                values = "".join(f', ENV{{{name}}}="{value}"'
+                                 for name, value in properties.items())
+                f.write(f'ACTION!="remove", SUBSYSTEM=="pci", KERNEL=="{bdf}"{values}\n')
+        story.systemctl("start")
+
+    def assertWc(self, bdf):
+        m = map_file(sysfs(bdf, "resource0_wc"), vfio.PAGE)
+        _ = m[0]
+        self.assertEqual(walk(address(m))["type"], "WC")
+
+    def test_both_are_published(self):
+        self.start({FIRST: FIRST_MARK, SECOND: SECOND_MARK})
+        self.assertEqual(story.status(FIRST)["state"], "published")
+        self.assertEqual(story.status(SECOND)["state"], "published")
+        self.assertWc(FIRST)
+
+    def test_one_is_published_beside_one_without_a_driver(self):
+        self.start({FIRST: FIRST_MARK})
+        self.assertEqual(story.status(FIRST)["state"], "published")
+        self.assertWc(FIRST)
+
+    def test_a_driver_in_the_group_is_named_and_waited_for(self):
+        subprocess.run(["modprobe", "uio_pci_generic"], check=True)
+        vfio.bind(SECOND, "uio_pci_generic")
+        self.start({FIRST: FIRST_MARK})
+        self.wait_for(FIRST, "waiting", f"driver uio_pci_generic has {SECOND}")
+        vfio.unbind(SECOND)
+        self.wait_for(FIRST, "published")
+        self.assertWc(FIRST)
+
+    def test_another_user_of_the_device_is_named_and_waited_for(self):
+        subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)
+        vfio.bind(FIRST)
+        self.addCleanup(vfio.unbind, FIRST)
+        holder = Actor(Holder, FIRST)
+        self.addCleanup(holder.kill)
+        self.start({FIRST: FIRST_MARK})
+        now = self.wait_for(FIRST, "waiting", f"(pid {holder.pid}) has /dev/vfio/")
+        self.assertTrue(any(path in now["reason"] for path in holder.paths()
+                            if path.startswith("/dev/vfio/")))
+        holder.exit()
+        self.wait_for(FIRST, "published")
+        self.assertWc(FIRST)
+
+    def test_another_user_of_the_group_is_waited_for(self):
+        subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)
+        vfio.bind(SECOND)
+        self.addCleanup(vfio.unbind, SECOND)
+        holder = Actor(Holder, SECOND)
+        self.addCleanup(holder.kill)
+        self.start({FIRST: FIRST_MARK})
+        self.wait_for(FIRST, "waiting", "waiting until it")
+        holder.exit()
+        self.wait_for(FIRST, "published")
+
+
+if __name__ == "__main__":
+    main()
