@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "verb.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+
+static void say(const char *format, va_list args)
+{
+	fputs("vfio-alias: ", stderr);
+	vfprintf(stderr, format, args);
+}
+
+void verb_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+int verb_usage(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputs(" (--help explains)\n", stderr);
+	return VERB_USAGE;
+}
+
+int verb_end(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return VERB_DONE;
+	verb_say("cannot print: %s", strerror(errno));
+	return VERB_FAILED;
+}
+
+int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
+{
+	_cleanup_free_ char *shown = NULL;
+	char bdf[PCI_BDF_SIZE];
+	size_t length = strlen(text);
+	int n;
+
+	/* "65:00.0" */
+	n = snprintf(bdf, sizeof(bdf), "%s%s",
+		     length == sizeof("65:00.0") - 1 && text[2] == ':' ? "0000:" : "", text);
+	for (char *p = bdf; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (n < (int)sizeof(bdf) && pci_bdf_valid(bdf)) {
+		strcpy(ret, bdf);
+		return VERB_DONE;
+	}
+	shown = printable(text, length);
+	return verb_usage("\"%s\" is not the address of a PCI device, such as 0000:65:00.0",
+			  shown ?: "");
+}
