@@ -12,6 +12,9 @@
 
 #define STATUS_DIRECTORY "/run/vfio-alias-shim/devices"
 
+/* Locked, by flock(), as long as the daemon runs. */
+#define STATUS_LOCK_FILE "/run/vfio-alias-shim/lock"
+
 /* Strings are owned, and NULL where there is nothing to tell. */
 struct status_alias {
 	unsigned int bar;
@@ -23,6 +26,8 @@ struct status_alias {
 	char *state;
 	char *reason;
 };
+
+struct json_object;
 
 struct status {
 	char *bdf;
@@ -47,6 +52,9 @@ void status_clear(struct status *status);
  */
 int status_write(int dirfd, const struct status *status);
 
+/* What is written. Returns 0 and an object to be put, or -ENOMEM. */
+int status_to_json(const struct status *status, struct json_object **ret);
+
 /* Returns 0, -ENOENT without such a file, -EBADMSG if it makes no sense, or -errno. */
 int status_read(int dirfd, const char *bdf, struct status *ret);
 
@@ -54,9 +62,18 @@ void status_remove(int dirfd, const char *bdf);
 
 /*
  * Reads all of them, in the order of their addresses; one that cannot be read is left out.
+ * @ret_unread: how many were; or NULL
  * Returns 0 and an array to be freed by status_free_all(), or -errno.
  */
-int status_read_all(int dirfd, struct status **ret, size_t *ret_n);
+int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_unread);
 void status_free_all(struct status *statuses, size_t n);
+
+/*
+ * Whether a file is locked by flock(), by /proc/locks: who is to ask need not be able to open
+ * the file, since who can may lock it as well.
+ * @locks: "/proc/locks"
+ * Returns 1 if it is, 0 if it is not or not there, or -errno.
+ */
+int status_is_locked(const char *locks, const char *path);
 
 #endif

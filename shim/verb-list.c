@@ -1,42 +1,164 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* It asks the daemon's status files, for which nobody needs a privilege. */
+/*
+ * It asks the daemon's status files, for which nobody needs a privilege. What is left of a
+ * daemon that was killed is told as that, with what the kernel has.
+ */
 #include <fcntl.h>
 #include <getopt.h>
 
+#include "json.h"
+#include "mark.h"
 #include "status.h"
+#include "sysfs.h"
 #include "table.h"
 #include "verb.h"
 
-static const char usage[] = "Usage: vfio-alias list [--no-headings]\n"
-			    "\n"
-			    "A table of the marked devices and their aliases.\n"
-			    "\n"
-			    "      --no-headings  without the line of column names\n"
-			    "  -h, --help         show this\n";
+static const char usage[] =
+	"Usage: vfio-alias list [--json | --no-headings]\n"
+	"\n"
+	"Lists the marked devices and their aliases, as vfio-alias-shim tells of them.\n"
+	"\n"
+	"      --json         all that is known, as JSON; see vfio-alias(1)\n"
+	"      --no-headings  without the line of column names\n"
+	"  -h, --help         show this\n";
 
-static int list(bool headings)
+enum service {
+	SERVICE_RUNNING,
+	SERVICE_ENDED,	 /* without a farewell */
+	SERVICE_STOPPED, /* or never started */
+	SERVICES,
+};
+
+static const char *const service_names[SERVICES] = { "running", "ended", "stopped" };
+
+struct list {
+	enum service service;
+	struct status *devices;
+	size_t n;
+};
+
+static void list_clear(struct list *list)
+{
+	status_free_all(list->devices, list->n);
+}
+
+/* Reads what is there; what cannot be seen is told. Returns 0 or -errno. */
+static int read_list(struct list *list)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct status *statuses;
-	size_t n;
+	size_t unread;
 	int r;
 
 	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		verb_say("the service is not running; systemctl start vfio-alias-shim");
-		return VERB_FAILED;
+		list->service = SERVICE_STOPPED;
+		return 0;
 	}
-	r = fd < 0 ? -errno : status_read_all(fd, &statuses, &n);
+	r = fd < 0 ? -errno : status_read_all(fd, &list->devices, &list->n, &unread);
 	if (r < 0) {
 		verb_say("%s: %s", STATUS_DIRECTORY, strerror(-r));
-		return VERB_FAILED;
+		return r;
 	}
+	if (unread > 0)
+		verb_say("%zu files in %s cannot be read, and are left out", unread,
+			 STATUS_DIRECTORY);
 
-	if (n == 0)
-		verb_say("no marked devices");
-	else
-		r = table_print(stdout, statuses, n, headings);
-	status_free_all(statuses, n);
+	r = status_is_locked("/proc/locks", STATUS_LOCK_FILE);
+	if (r < 0)
+		verb_say("whether the service runs cannot be told: %s", strerror(-r));
+	list->service = r == 0 ? SERVICE_ENDED : SERVICE_RUNNING;
+	return 0;
+}
+
+/* The type in effect of an alias, by the kernel; NULL if there is no such alias. */
+static const char *type_in_effect(const struct status_alias *alias,
+				  const struct sysfs_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (aliases[i].bar == alias->bar && aliases[i].offset == alias->offset &&
+		    aliases[i].size == alias->size)
+			return mark_type_name(aliases[i].type) ?: "other";
+	return NULL;
+}
+
+/* Says of a state and its reason that nobody vouches for them any more. */
+static int make_unknown(char **state, char **reason)
+{
+	_cleanup_free_ char *past = NULL;
+	int r;
+
+	if (asprintf(&past, "the daemon has ended; it said last: %s%s%s", *state ?: "nothing",
+		     *reason ? ", " : "", *reason ?: "") < 0) {
+		past = NULL;
+		return -ENOMEM;
+	}
+	r = replace_string(reason, past);
+	return r < 0 ? r : replace_string(state, "unknown");
+}
+
+/* What a daemon that has ended said of a device, and what the kernel has of it. */
+static int disown(struct status *status)
+{
+	_cleanup_close_ int fd = sysfs_open_device(status->bdf);
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	_cleanup_free_ char *driver = NULL;
+	size_t n = 0;
+	int r;
+
+	r = fd < 0 ? fd : sysfs_read_aliases(fd, &aliases, &n);
+	if (r < 0 && r != -ENOENT) {
+		verb_say("%s: what the kernel has cannot be read: %s", status->bdf, strerror(-r));
+		n = 0;
+	}
+	if (fd >= 0)
+		(void)sysfs_driver(fd, &driver); /* none, if it cannot be read */
+	r = replace_string(&status->driver, driver);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < status->n_aliases; i++) {
+		struct status_alias *alias = &status->aliases[i];
+		const char *type = type_in_effect(alias, aliases, n);
+
+		r = replace_string(&alias->type_in_effect, type);
+		if (r == 0 && !type)
+			r = replace_string(&alias->file, NULL);
+		if (r == 0)
+			r = make_unknown(&alias->state, &alias->reason);
+		if (r < 0)
+			return r;
+	}
+	return make_unknown(&status->state, &status->reason);
+}
+
+/* NULL is a lack of memory. */
+static struct json_object *list_to_json(const struct list *list)
+{
+	_cleanup_json_ struct json_object *object = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+
+	if (json_add_string(object, "service", service_names[list->service]) < 0) {
+		json_object_put(array);
+		return NULL;
+	}
+	if (json_add(object, "devices", array) < 0)
+		return NULL;
+	for (size_t i = 0; i < list->n; i++) {
+		struct json_object *device;
+
+		if (status_to_json(&list->devices[i], &device) < 0 ||
+		    json_append(array, device) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(object);
+}
+
+static int print_table(const struct list *list, bool headings)
+{
+	int r;
+
+	if (list->n == 0)
+		return VERB_DONE;
+	r = table_print(stdout, list->devices, list->n, headings);
 	if (r < 0) {
 		verb_say("cannot print: %s", strerror(-r));
 		return VERB_FAILED;
@@ -44,19 +166,56 @@ static int list(bool headings)
 	return verb_end();
 }
 
+static int list(bool json, bool headings)
+{
+	_cleanup_(list_clear) struct list list = {};
+	int r;
+
+	r = read_list(&list);
+	if (r < 0)
+		return VERB_FAILED;
+	switch (list.service) {
+	case SERVICE_STOPPED:
+		verb_say("the service is not running; systemctl start vfio-alias-shim");
+		break;
+	case SERVICE_ENDED:
+		verb_say("the daemon has ended and left this behind; "
+			 "systemctl start vfio-alias-shim");
+		break;
+	default:
+		if (list.n == 0)
+			verb_say("no marked devices");
+		break;
+	}
+	for (size_t i = 0; list.service == SERVICE_ENDED && i < list.n; i++) {
+		r = disown(&list.devices[i]);
+		if (r < 0) {
+			verb_say("%s", strerror(-r));
+			return VERB_FAILED;
+		}
+	}
+
+	r = json ? verb_print_json(list_to_json(&list)) : print_table(&list, headings);
+	return list.service == SERVICE_RUNNING ? r : VERB_FAILED;
+}
+
 int verb_list(int argc, char *argv[])
 {
-	enum { OPTION_NO_HEADINGS = 0x100 };
+	enum { OPTION_NO_HEADINGS = 0x100, OPTION_JSON };
 	static const struct option options[] = {
+		{ "json", no_argument, NULL, OPTION_JSON },
 		{ "no-headings", no_argument, NULL, OPTION_NO_HEADINGS },
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	bool headings = true;
+	bool headings = true, json = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		switch (option) {
+		case OPTION_JSON:
+			json = true;
+			break;
 		case OPTION_NO_HEADINGS:
 			headings = false;
 			break;
@@ -69,5 +228,5 @@ int verb_list(int argc, char *argv[])
 	}
 	if (optind < argc)
 		return verb_usage("list takes no arguments");
-	return list(headings);
+	return list(json, headings);
 }

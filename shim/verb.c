@@ -2,6 +2,7 @@
 #include "verb.h"
 
 #include <ctype.h>
+#include <json-c/json.h>
 #include <stdarg.h>
 
 static void say(const char *format, va_list args)
@@ -37,6 +38,19 @@ int verb_end(void)
 		return VERB_DONE;
 	verb_say("cannot print: %s", strerror(errno));
 	return VERB_FAILED;
+}
+
+int verb_print_json(struct json_object *value)
+{
+	if (!value) {
+		verb_say("cannot print: %s", strerror(ENOMEM));
+		return VERB_FAILED;
+	}
+	puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY |
+							   JSON_C_TO_STRING_SPACED |
+							   JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(value);
+	return verb_end();
 }
 
 int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])

@@ -27,6 +27,13 @@ _printf_(1, 2) void verb_say(const char *format, ...);
 _printf_(1, 2) int verb_usage(const char *format, ...);
 
 /*
+ * Prints a JSON value and a line's end to stdout, and puts it; NULL is a lack of memory.
+ * Returns as verb_end() does.
+ */
+struct json_object;
+int verb_print_json(struct json_object *value);
+
+/*
  * Ends a verb that has printed to stdout: nothing is lost in the buffer without a word.
  * Returns VERB_DONE or VERB_FAILED.
  */

@@ -11,7 +11,7 @@ static const struct verb {
 	const char *summary;
 	int (*run)(int argc, char *argv[]);
 } verbs[] = {
-	{ "list", "", "a table of the marked devices and their aliases", verb_list },
+	{ "list", "", "the marked devices and their aliases", verb_list },
 };
 
 static void print_usage(FILE *stream)

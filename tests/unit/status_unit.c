@@ -87,14 +87,14 @@ Test(status, all_are_read_in_the_order_of_addresses)
 	scratch_file("0000:00:12.0.json", "{");
 	scratch_file("lock", "");
 
-	cr_assert_eq(status_read_all(scratch_fd, &all, &n), 0);
+	cr_assert_eq(status_read_all(scratch_fd, &all, &n, NULL), 0);
 	cr_assert_eq(n, ARRAY_SIZE(order));
 	for (size_t i = 0; i < n; i++)
 		cr_expect_str_eq(all[i].bdf, order[i]);
 	status_free_all(all, n);
 
 	status_remove(scratch_fd, order[0]);
-	cr_assert_eq(status_read_all(scratch_fd, &all, &n), 0);
+	cr_assert_eq(status_read_all(scratch_fd, &all, &n, NULL), 0);
 	cr_expect_eq(n, ARRAY_SIZE(order) - 1);
 	status_free_all(all, n);
 }
