@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pci.h"
 
+#include <ctype.h>
 #include <linux/pci_regs.h>
 
 #include "util.h"
@@ -28,6 +29,22 @@ bool pci_bdf_valid(const char *text)
 	text += 3;
 	return hex_span(text, 2) && text[2] == '.' && text[3] >= '0' && text[3] <= '7' &&
 	       text[4] == '\0';
+}
+
+int pci_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
+{
+	char bdf[PCI_BDF_SIZE];
+	int n;
+
+	n = snprintf(bdf, sizeof(bdf), "%s%s", strcspn(text, ":") == 2 ? "0000:" : "", text);
+	if (n >= (int)sizeof(bdf))
+		return -EINVAL;
+	for (char *p = bdf; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (!pci_bdf_valid(bdf))
+		return -EINVAL;
+	strcpy(ret, bdf);
+	return 0;
 }
 
 /* One "0x..." field, up to @stop, which is stepped over. */

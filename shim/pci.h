@@ -41,6 +41,12 @@ struct pci_msix {
 bool pci_bdf_valid(const char *text);
 
 /*
+ * Reads an address as people write it: perhaps without the domain, which is 0 then, as lspci
+ * does, or with digits in capitals. Returns 0 or -EINVAL.
+ */
+int pci_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE]);
+
+/*
  * Reads the "resource" file of a PCI device: a line "START END FLAGS" for each resource, of
  * which the first PCI_BARS are the BARs (Documentation/ABI/testing/sysfs-bus-pci).
  * Returns 0, or -EBADMSG if it is not that.

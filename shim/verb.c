@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "verb.h"
 
-#include <ctype.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 
@@ -56,20 +55,10 @@ int verb_print_json(struct json_object *value)
 int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
 {
 	_cleanup_free_ char *shown = NULL;
-	char bdf[PCI_BDF_SIZE];
-	size_t length = strlen(text);
-	int n;
 
-	/* "65:00.0" */
-	n = snprintf(bdf, sizeof(bdf), "%s%s",
-		     length == sizeof("65:00.0") - 1 && text[2] == ':' ? "0000:" : "", text);
-	for (char *p = bdf; *p; p++)
-		*p = (char)tolower((unsigned char)*p);
-	if (n < (int)sizeof(bdf) && pci_bdf_valid(bdf)) {
-		strcpy(ret, bdf);
+	if (pci_parse_bdf(text, ret) == 0)
 		return VERB_DONE;
-	}
-	shown = printable(text, length);
+	shown = printable(text, strlen(text));
 	return verb_usage("\"%s\" is not the address of a PCI device, such as 0000:65:00.0",
 			  shown ?: "");
 }

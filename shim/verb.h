@@ -19,6 +19,8 @@ enum {
 };
 
 int verb_list(int argc, char *argv[]);
+int verb_mark(int argc, char *argv[]);
+int verb_unmark(int argc, char *argv[]);
 
 /* Writes "vfio-alias: ", the message and a line's end to stderr. */
 _printf_(1, 2) void verb_say(const char *format, ...);
@@ -40,8 +42,8 @@ int verb_print_json(struct json_object *value);
 int verb_end(void);
 
 /*
- * Reads a device's address from the command line. Without a domain, as lspci prints it, the
- * domain is 0; digits may be in capitals. Returns VERB_DONE, or VERB_USAGE after a message.
+ * Reads a device's address from the command line, as pci_parse_bdf() does. Returns VERB_DONE,
+ * or VERB_USAGE after a message.
  */
 int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE]);
 

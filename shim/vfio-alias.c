@@ -12,6 +12,8 @@ static const struct verb {
 	int (*run)(int argc, char *argv[]);
 } verbs[] = {
 	{ "list", "", "the marked devices and their aliases", verb_list },
+	{ "mark", "BDF|VENDOR:DEVICE ITEM...", "mark a device, or all of a kind", verb_mark },
+	{ "unmark", "BDF|VENDOR:DEVICE", "take that mark back", verb_unmark },
 };
 
 static void print_usage(FILE *stream)
@@ -22,7 +24,7 @@ static void print_usage(FILE *stream)
 	      "\n",
 	      stream);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(stream, "  %-8s %-22s %s\n", verbs[i].name, verbs[i].arguments,
+		fprintf(stream, "  %-8s %-25s %s\n", verbs[i].name, verbs[i].arguments,
 			verbs[i].summary);
 	fputs("\n"
 	      "  -h, --help     show this; after a verb, its options\n"
