@@ -325,3 +325,22 @@ int status_is_locked(const char *locks, const char *path)
 	}
 	return ferror(stream) ? -EIO : 0;
 }
+
+int status_service(void)
+{
+	int r;
+
+	if (access(STATUS_DIRECTORY, F_OK) < 0)
+		return errno == ENOENT ? STATUS_SERVICE_STOPPED : -errno;
+	r = status_is_locked("/proc/locks", STATUS_LOCK_FILE);
+	if (r < 0)
+		return r;
+	return r > 0 ? STATUS_SERVICE_RUNNING : STATUS_SERVICE_ENDED;
+}
+
+const char *status_service_name(enum status_service service)
+{
+	static const char *const names[STATUS_SERVICES] = { "running", "ended", "stopped" };
+
+	return names[service];
+}

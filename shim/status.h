@@ -76,4 +76,17 @@ void status_free_all(struct status *statuses, size_t n);
  */
 int status_is_locked(const char *locks, const char *path);
 
+enum status_service {
+	STATUS_SERVICE_RUNNING,
+	STATUS_SERVICE_ENDED,	/* without a farewell: what is in the directory is of the past */
+	STATUS_SERVICE_STOPPED, /* or was never started */
+	STATUS_SERVICES,
+};
+
+/* Returns STATUS_SERVICE_x, or -errno if it cannot be told. */
+int status_service(void);
+
+/* "running", "ended" or "stopped" */
+const char *status_service_name(enum status_service service);
+
 #endif

@@ -22,17 +22,8 @@ static const char usage[] =
 	"      --no-headings  without the line of column names\n"
 	"  -h, --help         show this\n";
 
-enum service {
-	SERVICE_RUNNING,
-	SERVICE_ENDED,	 /* without a farewell */
-	SERVICE_STOPPED, /* or never started */
-	SERVICES,
-};
-
-static const char *const service_names[SERVICES] = { "running", "ended", "stopped" };
-
 struct list {
-	enum service service;
+	enum status_service service;
 	struct status *devices;
 	size_t n;
 };
@@ -49,9 +40,16 @@ static int read_list(struct list *list)
 	size_t unread;
 	int r;
 
+	r = status_service();
+	if (r < 0) {
+		/* Then nobody vouches for what is there. */
+		verb_say("whether the service runs cannot be told: %s", strerror(-r));
+		r = STATUS_SERVICE_ENDED;
+	}
+	list->service = (enum status_service)r;
 	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		list->service = SERVICE_STOPPED;
+		list->service = STATUS_SERVICE_STOPPED;
 		return 0;
 	}
 	r = fd < 0 ? -errno : status_read_all(fd, &list->devices, &list->n, &unread);
@@ -62,11 +60,6 @@ static int read_list(struct list *list)
 	if (unread > 0)
 		verb_say("%zu files in %s cannot be read, and are left out", unread,
 			 STATUS_DIRECTORY);
-
-	r = status_is_locked("/proc/locks", STATUS_LOCK_FILE);
-	if (r < 0)
-		verb_say("whether the service runs cannot be told: %s", strerror(-r));
-	list->service = r == 0 ? SERVICE_ENDED : SERVICE_RUNNING;
 	return 0;
 }
 
@@ -136,7 +129,7 @@ static struct json_object *list_to_json(const struct list *list)
 	_cleanup_json_ struct json_object *object = json_object_new_object();
 	struct json_object *array = json_object_new_array();
 
-	if (json_add_string(object, "service", service_names[list->service]) < 0) {
+	if (json_add_string(object, "service", status_service_name(list->service)) < 0) {
 		json_object_put(array);
 		return NULL;
 	}
@@ -175,10 +168,10 @@ static int list(bool json, bool headings)
 	if (r < 0)
 		return VERB_FAILED;
 	switch (list.service) {
-	case SERVICE_STOPPED:
+	case STATUS_SERVICE_STOPPED:
 		verb_say("the service is not running; systemctl start vfio-alias-shim");
 		break;
-	case SERVICE_ENDED:
+	case STATUS_SERVICE_ENDED:
 		verb_say("the daemon has ended and left this behind; "
 			 "systemctl start vfio-alias-shim");
 		break;
@@ -187,7 +180,7 @@ static int list(bool json, bool headings)
 			verb_say("no marked devices");
 		break;
 	}
-	for (size_t i = 0; list.service == SERVICE_ENDED && i < list.n; i++) {
+	for (size_t i = 0; list.service == STATUS_SERVICE_ENDED && i < list.n; i++) {
 		r = disown(&list.devices[i]);
 		if (r < 0) {
 			verb_say("%s", strerror(-r));
@@ -196,7 +189,7 @@ static int list(bool json, bool headings)
 	}
 
 	r = json ? verb_print_json(list_to_json(&list)) : print_table(&list, headings);
-	return list.service == SERVICE_RUNNING ? r : VERB_FAILED;
+	return list.service == STATUS_SERVICE_RUNNING ? r : VERB_FAILED;
 }
 
 int verb_list(int argc, char *argv[])

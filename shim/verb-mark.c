@@ -225,7 +225,7 @@ static int mark(struct order *order, const char *directory, const char *name)
 	if (r < 0)
 		return failed(r, directory);
 	r = apply(order, &devices);
-	if (r == VERB_DONE && status_is_locked("/proc/locks", STATUS_LOCK_FILE) == 0)
+	if (r == VERB_DONE && status_service() != STATUS_SERVICE_RUNNING)
 		verb_say("the service is not running; systemctl start vfio-alias-shim");
 	return r;
 }

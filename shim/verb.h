@@ -19,6 +19,7 @@ enum {
 };
 
 int verb_list(int argc, char *argv[]);
+int verb_show(int argc, char *argv[]);
 int verb_mark(int argc, char *argv[]);
 int verb_unmark(int argc, char *argv[]);
 

@@ -12,6 +12,7 @@ static const struct verb {
 	int (*run)(int argc, char *argv[]);
 } verbs[] = {
 	{ "list", "", "the marked devices and their aliases", verb_list },
+	{ "show", "BDF", "the BARs of a device, and who has mapped them", verb_show },
 	{ "mark", "BDF|VENDOR:DEVICE ITEM...", "mark a device, or all of a kind", verb_mark },
 	{ "unmark", "BDF|VENDOR:DEVICE", "take that mark back", verb_unmark },
 };
