@@ -133,12 +133,11 @@ static void read_holders(struct view *view)
 	if (r < 0)
 		note(view, "the processes: %s", strerror(-r));
 	if (view->holders.n_unseen > 0)
-		note(view, "the mappings of %zu processes of others take root to see",
-		     view->holders.n_unseen);
+		note(view, "the mappings of %zu processes: %s%s", view->holders.n_unseen,
+		     strerror(EACCES), geteuid() == 0 ? "" : "; it takes root");
 	if (view->vfio_name && view->holders.n_unnamed > 0)
 		note(view,
-		     "%zu processes map a VFIO device by its group; "
-		     "the kernel does not tell which device",
+		     "which device %zu processes have mapped that opened it by its IOMMU group",
 		     view->holders.n_unnamed);
 }
 
@@ -162,7 +161,7 @@ static int read_view(struct view *view)
 	r = sysfs_find_msix(fd, &msix);
 	has_msix = r == 0;
 	if (r == -ENODATA)
-		note(view, "whether there is an MSI-X table, and where, takes root to see");
+		note(view, "the MSI-X table, if there is one; it takes root");
 	else if (r < 0 && r != -ENOENT)
 		note(view, "the MSI-X table: %s", strerror(-r));
 	for (unsigned int i = 0; i < PCI_BARS; i++) {
@@ -199,7 +198,7 @@ static struct files files_of(const struct view *view, unsigned int bar,
 			sysfs_bar_file(files.names[0], bar,
 				       range->alias->type == VFIO_ALIAS_MEMORY_WC);
 	} else if (!view->vfio_name && range->kind != LAYOUT_UNMAPPABLE) {
-		/* The PCI core's, which let nobody by once VFIO has the BAR. */
+		/* The PCI core's. Once VFIO has the BAR, most kernels refuse to map them. */
 		sysfs_bar_file(files.names[0], bar, false);
 		if (view->bars[bar].has_wc_file)
 			sysfs_bar_file(files.names[1], bar, true);
@@ -367,13 +366,14 @@ static struct json_object *view_to_json(const struct view *view)
 	_cleanup_json_ struct json_object *object = json_object_new_object();
 	struct json_object *bars = json_object_new_array(), *processes = json_object_new_array(),
 			   *unseen = json_object_new_array(), *status = NULL;
-	int r = 0;
+	int r;
 
 	/* All are taken, whether it succeeds or not. */
+	r = device_to_json(view, object);
 	r |= json_add(object, "bars", bars);
 	r |= json_add(object, "processes", processes);
 	r |= json_add(object, "unseen", unseen);
-	if (r < 0 || device_to_json(view, object) < 0)
+	if (r < 0)
 		return NULL;
 	if (view->is_marked &&
 	    (status_to_json(&view->status, &status) < 0 || json_add(object, "status", status) < 0))
@@ -551,7 +551,7 @@ static int print_bar(const struct view *view, unsigned int index, const struct p
 
 static int print_view(const struct view *view, bool colour)
 {
-	bool seen[LAYOUT_KINDS] = {};
+	bool seen[LAYOUT_KINDS] = {}, any = false;
 	struct picture picture;
 
 	choose_style(&picture, colour);
@@ -564,9 +564,9 @@ static int print_view(const struct view *view, bool colour)
 		if (view->device.bars[i].kind == PCI_BAR_IO)
 			continue;
 		for (size_t j = 0; j < view->bars[i].n; j++)
-			seen[view->bars[i].ranges[j].kind] = true;
+			seen[view->bars[i].ranges[j].kind] = any = true;
 	}
-	fputc('\n', stdout);
+	fputs(any ? "\n" : "", stdout);
 	for (enum layout_kind kind = 0; kind < LAYOUT_KINDS; kind++)
 		if (seen[kind])
 			picture_legend(&picture, kind);
