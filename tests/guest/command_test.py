@@ -99,22 +99,21 @@ class Usage(unittest.TestCase):
                 self.assertIn("cannot print", done.stderr)
 
     def test_words_are_completed(self):
-        def complete(*words):
+        def complete(line, breaks=""):
             script = "source /usr/share/bash-completion/completions/vfio-alias; " \
-                     'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' \
-                     'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMP_WORDBREAKS=${C-}; ' \
-                     "COMP_TYPE=9; COMP_KEY=9; " \
-                     '_vfio_alias vfio-alias "${@: -1}" ""; printf "%s\\n" "${COMPREPLY[@]}"'
-            return run("bash", "-c", script, "bash", *words).split()
+                     'COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDBREAKS=$2; ' \
+                     '_vfio_alias vfio-alias; printf "%s\\n" "${COMPREPLY[@]}"'
+            return run("bash", "-c", script, "bash", line, breaks).split()
 
-        self.assertIn("unmark", complete("vfio-alias", "un"))
-        self.assertEqual(complete("vfio-alias", "li"), ["list"])
-        self.assertEqual(complete("vfio-alias", "list", "--j"), ["--json"])
-        self.assertEqual(complete("vfio-alias", "show", IVSHMEM[:-1]), [IVSHMEM])
-        self.assertEqual(complete("vfio-alias", "mark", IVSHMEM, "2:wc", "--bind", "f"), ["force"])
-        self.assertIn("root", complete("vfio-alias", "mark", IVSHMEM, "--owner", "roo"))
-        # readline has taken the words apart at the colons
-        self.assertEqual(complete("vfio-alias", "show", "0000", ":", "00", ":", "10."), ["10.0"])
+        self.assertEqual(complete("vfio-alias un"), ["unmark"])
+        self.assertLessEqual({"list", "show", "mark", "unmark"}, set(complete("vfio-alias ")))
+        self.assertEqual(complete("vfio-alias list --j"), ["--json"])
+        self.assertEqual(complete("vfio-alias list "), [])
+        self.assertEqual(complete(f"vfio-alias show {IVSHMEM[:-3]}"), [IVSHMEM])
+        # Of a word with colons readline replaces the end.
+        self.assertEqual(complete("vfio-alias show 0000:00:10", "\"'><=;|&(: "), ["10.0"])
+        self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --bind f"), ["force"])
+        self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --owner nobod"), ["nobody"])
 
 
 class Mark(Command):
