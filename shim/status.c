@@ -300,6 +300,50 @@ void status_free_all(struct status *statuses, size_t n)
 	free(statuses);
 }
 
+/* The type in effect of an alias, by the kernel; NULL if there is no such alias. */
+static const char *type_in_effect(const struct status_alias *alias,
+				  const struct sysfs_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (aliases[i].bar == alias->bar && aliases[i].offset == alias->offset &&
+		    aliases[i].size == alias->size)
+			return mark_type_name(aliases[i].type) ?: "other";
+	return NULL;
+}
+
+/* Nobody vouches for a state and its reason any more. */
+static int make_unknown(char **state, char **reason)
+{
+	_cleanup_free_ char *past = NULL;
+	int r;
+
+	if (asprintf(&past, "the daemon has ended; it said last: %s%s%s", *state ?: "nothing",
+		     *reason ? ", " : "", *reason ?: "") < 0) {
+		past = NULL;
+		return -ENOMEM;
+	}
+	r = replace_string(reason, past);
+	return r < 0 ? r : replace_string(state, "unknown");
+}
+
+int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < status->n_aliases; i++) {
+		struct status_alias *alias = &status->aliases[i];
+		const char *type = type_in_effect(alias, aliases, n);
+		int r;
+
+		r = replace_string(&alias->type_in_effect, type);
+		if (r == 0 && !type)
+			r = replace_string(&alias->file, NULL);
+		if (r == 0)
+			r = make_unknown(&alias->state, &alias->reason);
+		if (r < 0)
+			return r;
+	}
+	return make_unknown(&status->state, &status->reason);
+}
+
 int status_is_locked(const char *locks, const char *path)
 {
 	_cleanup_fclose_ FILE *stream = NULL;

@@ -7,7 +7,7 @@
 #ifndef SHIM_STATUS_H
 #define SHIM_STATUS_H
 
-#include "pci.h"
+#include "sysfs.h"
 #include "util.h"
 
 #define STATUS_DIRECTORY "/run/vfio-alias-shim/devices"
@@ -67,6 +67,14 @@ void status_remove(int dirfd, const char *bdf);
  */
 int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_unread);
 void status_free_all(struct status *statuses, size_t n);
+
+/*
+ * Makes of what a daemon said that has ended since: states are "unknown", and reasons have its
+ * last words. Aliases have the type that the kernel has for them, and no file without one.
+ * @aliases: of the device, by sysfs_read_aliases(); none if it is not VFIO's
+ * Returns 0 or -ENOMEM.
+ */
+int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n);
 
 /*
  * Whether a file is locked by flock(), by /proc/locks: who is to ask need not be able to open

@@ -7,7 +7,6 @@
 #include <getopt.h>
 
 #include "json.h"
-#include "mark.h"
 #include "status.h"
 #include "sysfs.h"
 #include "table.h"
@@ -63,64 +62,18 @@ static int read_list(struct list *list)
 	return 0;
 }
 
-/* The type in effect of an alias, by the kernel; NULL if there is no such alias. */
-static const char *type_in_effect(const struct status_alias *alias,
-				  const struct sysfs_alias *aliases, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (aliases[i].bar == alias->bar && aliases[i].offset == alias->offset &&
-		    aliases[i].size == alias->size)
-			return mark_type_name(aliases[i].type) ?: "other";
-	return NULL;
-}
-
-/* Says of a state and its reason that nobody vouches for them any more. */
-static int make_unknown(char **state, char **reason)
-{
-	_cleanup_free_ char *past = NULL;
-	int r;
-
-	if (asprintf(&past, "the daemon has ended; it said last: %s%s%s", *state ?: "nothing",
-		     *reason ? ", " : "", *reason ?: "") < 0) {
-		past = NULL;
-		return -ENOMEM;
-	}
-	r = replace_string(reason, past);
-	return r < 0 ? r : replace_string(state, "unknown");
-}
-
-/* What a daemon that has ended said of a device, and what the kernel has of it. */
+/* Tells what a daemon that has ended said of a device as that. Returns 0 or -ENOMEM. */
 static int disown(struct status *status)
 {
 	_cleanup_close_ int fd = sysfs_open_device(status->bdf);
 	_cleanup_free_ struct sysfs_alias *aliases = NULL;
-	_cleanup_free_ char *driver = NULL;
 	size_t n = 0;
 	int r;
 
 	r = fd < 0 ? fd : sysfs_read_aliases(fd, &aliases, &n);
-	if (r < 0 && r != -ENOENT) {
+	if (r < 0 && r != -ENOENT)
 		verb_say("%s: what the kernel has cannot be read: %s", status->bdf, strerror(-r));
-		n = 0;
-	}
-	if (fd >= 0)
-		(void)sysfs_driver(fd, &driver); /* none, if it cannot be read */
-	r = replace_string(&status->driver, driver);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < status->n_aliases; i++) {
-		struct status_alias *alias = &status->aliases[i];
-		const char *type = type_in_effect(alias, aliases, n);
-
-		r = replace_string(&alias->type_in_effect, type);
-		if (r == 0 && !type)
-			r = replace_string(&alias->file, NULL);
-		if (r == 0)
-			r = make_unknown(&alias->state, &alias->reason);
-		if (r < 0)
-			return r;
-	}
-	return make_unknown(&status->state, &status->reason);
+	return status_disown(status, aliases, n);
 }
 
 /* NULL is a lack of memory. */

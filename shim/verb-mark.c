@@ -162,8 +162,12 @@ static int apply(struct order *order, const struct devices *devices)
 	int r;
 
 	r = trigger_reload_rules();
-	if (r < 0)
-		return failed(r, "udevadm control --reload");
+	if (r < 0) {
+		verb_say("the rules have changed, but udev has not read them: "
+			 "udevadm control --reload: %s",
+			 strerror(-r));
+		return VERB_FAILED;
+	}
 	if (devices->n == 0) {
 		char name[RULE_TARGET_SIZE];
 

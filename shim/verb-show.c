@@ -84,7 +84,8 @@ _printf_(2, 3) static void note(struct view *view, const char *format, ...)
 
 /* ---- reading ---- */
 
-static void read_service(struct view *view)
+/* Returns 0 or -ENOMEM. */
+static int read_service(struct view *view)
 {
 	_cleanup_close_ int fd = -EBADF;
 	int r;
@@ -100,6 +101,9 @@ static void read_service(struct view *view)
 	if (r < 0 && r != -ENOENT)
 		note(view, "what the service says of the device: %s", strerror(-r));
 	view->is_marked = r == 0;
+	if (!view->is_marked || view->service == STATUS_SERVICE_RUNNING)
+		return 0;
+	return status_disown(&view->status, view->aliases, view->n_aliases);
 }
 
 /* What nothing can be shown without. Returns 0 or -errno. */
@@ -176,7 +180,11 @@ static int read_view(struct view *view)
 			return r;
 		}
 	}
-	read_service(view);
+	r = read_service(view);
+	if (r < 0) {
+		verb_say("%s", strerror(-r));
+		return r;
+	}
 	read_holders(view);
 	return 0;
 }
@@ -431,10 +439,8 @@ static void print_head(const struct view *view)
 				       "the service is not running");
 		return;
 	}
-	printf("%s%s%s%s\n",
-	       view->service == STATUS_SERVICE_RUNNING ? "" :
-							 "the daemon has ended; it said last: ",
-	       view->status.state, view->status.reason ? ": " : "", view->status.reason ?: "");
+	printf("%s%s%s\n", view->status.state, view->status.reason ? ": " : "",
+	       view->status.reason ?: "");
 	for (size_t i = 0; i < view->status.n_aliases; i++) {
 		const struct status_alias *wanted = &view->status.aliases[i];
 		char range[2 * FORMAT_SIZE_MAX];

@@ -285,6 +285,9 @@ class List(Command):
             self.assertEqual(status, 1)
             self.assertNotIn(" published ", out)
             self.assertIn("the daemon has ended", call(*who, "vfio-alias", "show", IVSHMEM)[1])
+            shown = json.loads(call(*who, "vfio-alias", "show", "--json", IVSHMEM)[1])
+            self.assertEqual((shown["service"], shown["status"]["state"]), ("ended", "unknown"))
+            self.assertEqual(shown["bars"][-1]["ranges"][0]["type"], "wc")
 
     def test_an_alias_that_has_gone_with_its_daemon_has_no_type(self):
         # Without systemd nobody keeps the session.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "status.h"
 
+#include <linux/vfio_alias.h>
 #include <sys/file.h>
 #include <sys/sysmacros.h>
 
@@ -193,4 +194,27 @@ Test(status, who_waits_for_a_lock_has_it_not)
 	memcpy(waiting, "1:   ", 5);
 	scratch_file("locks", waiting);
 	cr_expect_eq(status_is_locked(path, lock), 1);
+}
+
+Test(status, what_a_dead_daemon_said_is_told_as_that_and_the_kernel_has_the_word)
+{
+	static const struct sysfs_alias kernel[] = {
+		{ .bar = 2, .offset = 0x10000, .size = 4096, .type = VFIO_ALIAS_MEMORY_UC },
+		{ .bar = 2, .offset = 0x10000, .size = UINT64_C(1) << 40 }, /* of no type */
+	};
+	struct status status;
+
+	cr_assert_eq(status_write(scratch_fd, &example), 0);
+	cr_assert_eq(status_read(scratch_fd, example.bdf, &status), 0);
+	cr_assert_eq(status_disown(&status, kernel, ARRAY_SIZE(kernel)), 0);
+	cr_expect_str_eq(status.state, "unknown");
+	cr_expect_str_eq(status.reason, "the daemon has ended; it said last: waiting, BAR 0: busy");
+	cr_expect_str_eq(status.aliases[0].state, "unknown");
+	cr_expect_str_eq(status.aliases[0].reason, "the daemon has ended; it said last: published");
+	cr_expect_str_eq(status.aliases[0].type_in_effect, "other");
+	cr_expect_str_eq(status.aliases[0].file, aliases[0].file);
+	cr_assert_eq(status_disown(&status, NULL, 0), 0);
+	cr_expect_null(status.aliases[0].type_in_effect);
+	cr_expect_null(status.aliases[0].file);
+	status_clear(&status);
 }
