@@ -256,6 +256,7 @@ class List(Command):
         path = f"{DROP_IN}/later.conf"
         with open(path, "w", encoding="ascii") as f:
             f.write("[Service]\nRestartSec=1h\n")
+        self.addCleanup(story.systemctl, "start")  # and so a stop that gives the device back
         self.addCleanup(run, "systemctl", "daemon-reload")
         self.addCleanup(os.unlink, path)
         run("systemctl", "daemon-reload")
