@@ -2,6 +2,7 @@
 #include "holder.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 
 #include "pci.h"
@@ -15,16 +16,9 @@ static bool ends_in(const char *line, const char *tail)
 	return length >= tail_length && streq(line + length - tail_length, tail);
 }
 
-/* What is looked for, and where in a process. */
-struct search {
-	/* Returns 0 and the file's name if the process of directory @process has it. */
-	int (*look)(const struct search *search, int process, struct holder *ret);
-	const char *bdf;
-	unsigned int bar;
-	const char *const *paths; /* ends in NULL */
-};
-
-static int look_in_maps(const struct search *search, int process, struct holder *ret)
+/* Returns 0 and the file's name if the process of directory @dirfd has mapped one of BAR @bar. */
+static int find_mapping(int dirfd, const char *bdf, unsigned int bar,
+			char ret_file[static sizeof("resource0_wc")])
 {
 	static const char *const suffixes[] = { "", "_wc" };
 	_cleanup_free_ char *line = NULL;
@@ -33,7 +27,7 @@ static int look_in_maps(const struct search *search, int process, struct holder 
 	ssize_t length;
 	int fd;
 
-	fd = openat(process, "maps", O_RDONLY | O_CLOEXEC);
+	fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	maps = fdopen(fd, "re");
@@ -47,10 +41,10 @@ static int look_in_maps(const struct search *search, int process, struct holder 
 		for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 			char tail[1 + PCI_BDF_SIZE + sizeof("resource0_wc")];
 
-			snprintf(tail, sizeof(tail), "/%s/resource%u%s", search->bdf,
-				 search->bar % 10, suffixes[i]);
+			snprintf(tail, sizeof(tail), "/%s/resource%u%s", bdf, bar % 10,
+				 suffixes[i]);
 			if (ends_in(line, tail)) {
-				strcpy(ret->file, strrchr(tail, '/') + 1);
+				strcpy(ret_file, strrchr(tail, '/') + 1);
 				return 0;
 			}
 		}
@@ -58,82 +52,248 @@ static int look_in_maps(const struct search *search, int process, struct holder 
 	return -ENOENT;
 }
 
-static int look_in_fds(const struct search *search, int process, struct holder *ret)
+/* The directory of the next process, or -ENOENT behind the last. Others have gone meanwhile. */
+static int next_process(DIR *processes, pid_t *ret)
 {
-	_cleanup_closedir_ DIR *fds = NULL;
-	_cleanup_close_ int fd = -EBADF;
 	struct dirent *entry;
-
-	fd = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	fds = fdopendir(fd);
-	if (!fds)
-		return -errno;
-	TAKE_FD(fd);
-
-	while ((entry = readdir(fds))) {
-		char target[sizeof(ret->file)];
-		ssize_t length;
-
-		length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target));
-		if (length < 0 || (size_t)length == sizeof(target))
-			continue; /* closed by now, or longer than what is looked for */
-		target[length] = '\0';
-		for (const char *const *path = search->paths; *path; path++) {
-			if (streq(target, *path)) {
-				strcpy(ret->file, target);
-				return 0;
-			}
-		}
-	}
-	return -ENOENT;
-}
-
-static int find(const char *proc, const struct search *search, struct holder *ret)
-{
-	_cleanup_closedir_ DIR *processes = opendir(proc);
-	struct dirent *entry;
-
-	if (!processes)
-		return -errno;
 
 	while ((entry = readdir(processes))) {
-		_cleanup_free_ char *comm = NULL, *name = NULL;
-		_cleanup_close_ int fd = -EBADF;
-		struct holder holder = {};
 		uint64_t pid;
+		int fd;
 
 		if (parse_u64(entry->d_name, strlen(entry->d_name), 10, &pid) < 0 || pid > INT_MAX)
 			continue;
-		/* A process that goes away, or is not ours to see, is not the one. */
 		fd = openat(dirfd(processes), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 || search->look(search, fd, &holder) < 0)
+		if (fd < 0)
 			continue;
-		if (read_one_line_at(fd, "comm", &comm) < 0)
-			continue;
-
-		name = printable(comm, strlen(comm));
-		if (!name)
-			return -ENOMEM;
-		snprintf(holder.name, sizeof(holder.name), "%s", name);
-		holder.pid = (pid_t)pid;
-		*ret = holder;
-		return 0;
+		*ret = (pid_t)pid;
+		return fd;
 	}
 	return -ENOENT;
+}
+
+/* Returns 0 and the process's name, fit for a message, or -errno. */
+static int read_name(int dirfd, char ret[static 16])
+{
+	_cleanup_free_ char *comm = NULL, *name = NULL;
+	int r;
+
+	r = read_one_line_at(dirfd, "comm", &comm);
+	if (r < 0)
+		return r;
+	name = printable(comm, strlen(comm));
+	if (!name)
+		return -ENOMEM;
+	snprintf(ret, 16, "%s", name);
+	return 0;
 }
 
 int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
 {
-	const struct search search = { .look = look_in_maps, .bdf = bdf, .bar = bar };
+	_cleanup_closedir_ DIR *processes = opendir(proc);
 
-	return find(proc, &search, ret);
+	if (!processes)
+		return -errno;
+
+	for (;;) {
+		struct holder holder = {};
+		_cleanup_close_ int fd = next_process(processes, &holder.pid);
+		int r;
+
+		if (fd < 0)
+			return fd;
+		/* A process that goes away, or is not ours to see, is not the one. */
+		if (find_mapping(fd, bdf, bar, holder.file) < 0)
+			continue;
+		r = read_name(fd, holder.name);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			continue;
+		*ret = holder;
+		return 0;
+	}
 }
 
-int holder_find_open(const char *proc, const char *const paths[], struct holder *ret)
-{
-	const struct search search = { .look = look_in_fds, .paths = paths };
+/* A line of maps, proc_pid_maps(5). */
+struct line {
+	uint64_t start, end, offset;
+	char *path; /* a part of the line; "" if there is none */
+};
 
-	return find(proc, &search, ret);
+static bool parse_line(char *text, struct line *ret)
+{
+	int at = 0;
+
+	text[strcspn(text, "\n")] = '\0';
+	/* The path is behind spaces that fill up a column. */
+	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %n", &ret->start,
+		   &ret->end, &ret->offset, &at) < 3 ||
+	    at == 0 || ret->end < ret->start)
+		return false;
+	ret->path = text + at;
+	return true;
+}
+
+/* The bits of an offset in a VFIO device's file that are not the region's index. */
+#define REGION_SHIFT 40
+#define REGION_MASK ((UINT64_C(1) << REGION_SHIFT) - 1)
+
+/* Of "resourceN" or "resourceN_wc": which BAR, or -1 if it is none. */
+static int bar_of_file(const char *file)
+{
+	const char *digit = file + strlen("resource");
+
+	if (strncmp(file, "resource", strlen("resource")) != 0 || *digit < '0' || *digit > '5' ||
+	    (!streq(digit + 1, "") && !streq(digit + 1, "_wc")))
+		return -1;
+	return *digit - '0';
+}
+
+/* If @path begins with @head and then @name: what comes then; else NULL. */
+static const char *behind(const char *path, const char *head, const char *name)
+{
+	size_t head_length = strlen(head), name_length = strlen(name);
+
+	if (strncmp(path, head, head_length) != 0 ||
+	    strncmp(path + head_length, name, name_length) != 0)
+		return NULL;
+	return path + head_length + name_length;
+}
+
+/* A file of the PCI core, whose mappings have the physical address for an offset. */
+static bool is_stock(const struct line *line, const struct holder_device *device,
+		     struct holder_mapping *ret)
+{
+	char tail[1 + PCI_BDF_SIZE + 1];
+	const char *file = strrchr(line->path, '/');
+	const struct pci_bar *bar;
+	int index = file ? bar_of_file(file + 1) : -1;
+
+	if (index < 0)
+		return false;
+	snprintf(tail, sizeof(tail), "/%s/", device->bdf);
+	if ((size_t)(file + 1 - line->path) < strlen(tail) ||
+	    strncmp(file + 1 - strlen(tail), tail, strlen(tail)) != 0)
+		return false;
+
+	bar = &device->bars[index];
+	ret->bar = (unsigned int)index;
+	ret->offset = line->offset >= bar->start && line->offset - bar->start < bar->length ?
+			      line->offset - bar->start :
+			      line->offset;
+	snprintf(ret->file, sizeof(ret->file), "%s", file + 1);
+	return true;
+}
+
+/* A file of an alias, or the device itself. The kernel puts VFIO's own file behind the former. */
+static bool is_vfio(const struct line *line, const struct holder_device *device,
+		    struct holder_mapping *ret)
+{
+	uint64_t region = line->offset >> REGION_SHIFT;
+	const char *rest = behind(line->path, "/vfio-alias:", device->bdf);
+
+	if (region >= PCI_BARS)
+		return false;
+	if (rest && *rest == ':') {
+		snprintf(ret->file, sizeof(ret->file), "%.*s", (int)strcspn(rest + 1, " "),
+			 rest + 1);
+	} else {
+		rest = device->vfio_name ?
+			       behind(line->path, "/dev/vfio/devices/", device->vfio_name) :
+			       NULL;
+		if (!rest || *rest != '\0')
+			return false;
+		snprintf(ret->file, sizeof(ret->file), "%s", device->vfio_name);
+	}
+	ret->bar = (unsigned int)region;
+	ret->offset = line->offset & REGION_MASK;
+	return true;
+}
+
+static int add_mapping(struct holder_list *list, const struct holder_mapping *mapping)
+{
+	struct holder_mapping *more =
+		reallocarray(list->mappings, list->n + 1, sizeof(*list->mappings));
+
+	if (!more)
+		return -ENOMEM;
+	list->mappings = more;
+	more[list->n++] = *mapping;
+	return 0;
+}
+
+/* Kernel threads have no command line, and map nothing. */
+static bool is_kernel_thread(int dirfd)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return read_file_at(dirfd, "cmdline", &text) == 0 && *text == '\0';
+}
+
+static int list_process(int dirfd, pid_t pid, const struct holder_device *device,
+			struct holder_list *list)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *maps = NULL;
+	struct holder_mapping mapping = { .pid = pid };
+	size_t allocated = 0;
+	bool unnamed = false;
+	int fd, r;
+
+	fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		if ((errno == EACCES || errno == EPERM) && !is_kernel_thread(dirfd))
+			list->n_unseen++;
+		return 0;
+	}
+	maps = fdopen(fd, "re");
+	if (!maps) {
+		r = -errno;
+		close_fd(fd);
+		return r;
+	}
+
+	while (getline(&text, &allocated, maps) > 0) {
+		struct line line;
+
+		if (!parse_line(text, &line))
+			continue;
+		unnamed |= streq(line.path, "anon_inode:[vfio-device]");
+		if (!is_stock(&line, device, &mapping) && !is_vfio(&line, device, &mapping))
+			continue;
+		mapping.size = line.end - line.start;
+		r = read_name(dirfd, mapping.name);
+		if (r == -ENOMEM)
+			return r;
+		r = add_mapping(list, &mapping);
+		if (r < 0)
+			return r;
+	}
+	list->n_unnamed += unnamed;
+	return 0;
+}
+
+int holder_list(const char *proc, const struct holder_device *device, struct holder_list *ret)
+{
+	_cleanup_closedir_ DIR *processes = opendir(proc);
+	struct holder_list list = {};
+
+	if (!processes)
+		return -errno;
+	for (;;) {
+		pid_t pid;
+		_cleanup_close_ int fd = next_process(processes, &pid);
+		int r;
+
+		if (fd < 0)
+			break;
+		r = list_process(fd, pid, device, &list);
+		if (r < 0) {
+			free(list.mappings);
+			return r;
+		}
+	}
+	*ret = list;
+	return 0;
 }

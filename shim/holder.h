@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which process is in the way, by /proc/PID/maps and /proc/PID/fd. */
+/* Which process has a BAR mapped, by /proc/PID/maps. */
 #ifndef SHIM_HOLDER_H
 #define SHIM_HOLDER_H
 
 #include <sys/types.h>
 
+#include "pci.h"
+
 struct holder {
 	pid_t pid;
 	char name[16]; /* of the process; fit for a message */
-	char file[64]; /* that it has mapped, "resourceN" or "resourceN_wc", or open, a path */
+	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc" */
 };
 
 /*
@@ -19,11 +21,37 @@ struct holder {
  */
 int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret);
 
+/* A part of a BAR that a process has mapped, by whatever means. */
+struct holder_mapping {
+	pid_t pid;
+	char name[16]; /* of the process; fit for a message */
+	/* "resourceN", "resourceN_wc", or the VFIO device, "vfioN" for example */
+	char file[32];
+	unsigned int bar;
+	uint64_t offset; /* bytes from the BAR's start */
+	uint64_t size;	 /* bytes */
+};
+
+/* The device whose mappings are wanted. */
+struct holder_device {
+	const char *bdf;
+	const char *vfio_name; /* sysfs_vfio_name(), or NULL */
+	struct pci_bar bars[PCI_BARS];
+};
+
+struct holder_list {
+	struct holder_mapping *mappings; /* those of a process are together; to be freed */
+	size_t n;
+	/* Processes that have mapped a VFIO device by its group: the kernel does not tell which */
+	size_t n_unnamed;
+	size_t n_unseen; /* processes that the caller may not look into */
+};
+
 /*
- * Finds a process that has one of the files @paths open.
- * @paths: ends in NULL
- * Returns as holder_find_mapping() does.
+ * Finds all mappings of a device.
+ * @proc: "/proc"
+ * Returns 0 or -errno.
  */
-int holder_find_open(const char *proc, const char *const paths[], struct holder *ret);
+int holder_list(const char *proc, const struct holder_device *device, struct holder_list *ret);
 
 #endif

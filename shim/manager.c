@@ -14,7 +14,6 @@
 #include "store.h"
 
 #define RUN_DIRECTORY "/run/vfio-alias-shim"
-#define LOCK_FILE RUN_DIRECTORY "/lock"
 
 struct manager {
 	sd_event *event;
@@ -112,7 +111,7 @@ static void give_back_unmarked(struct manager *m)
 	size_t n;
 	int r;
 
-	r = status_read_all(m->status_fd, &statuses, &n);
+	r = status_read_all(m->status_fd, &statuses, &n, NULL);
 	if (r < 0) {
 		(void)log_error(r, "%s: %m", STATUS_DIRECTORY);
 		return;
@@ -210,11 +209,12 @@ static int open_run_directory(struct manager *m)
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
 		if (mkdir(directories[i], 0755) < 0 && errno != EEXIST)
 			return log_error(-errno, "cannot make %s: %m", directories[i]);
-	m->lock_fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	m->lock_fd = open(STATUS_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (m->lock_fd < 0)
-		return log_error(-errno, "cannot open %s (it takes root): %m", LOCK_FILE);
+		return log_error(-errno, "cannot open %s (it takes root): %m", STATUS_LOCK_FILE);
 	if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return log_error(-errno, "another vfio-alias-shim runs: %s is locked", LOCK_FILE);
+		return log_error(-errno, "another vfio-alias-shim runs: %s is locked",
+				 STATUS_LOCK_FILE);
 	m->status_fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->status_fd < 0)
 		return log_error(-errno, "%s: %m", STATUS_DIRECTORY);

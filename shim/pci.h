@@ -4,6 +4,7 @@
 #define SHIM_PCI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PCI_BARS 6
@@ -21,6 +22,15 @@ enum pci_bar_kind {
 struct pci_bar {
 	enum pci_bar_kind kind;
 	uint64_t length; /* bytes */
+	uint64_t start;	 /* physical address, if the kernel tells it */
+	bool prefetchable;
+};
+
+/* The table of a device's MSI-X vectors. */
+struct pci_msix {
+	unsigned int bar;
+	uint64_t offset; /* bytes from the BAR's start */
+	uint64_t size;	 /* bytes */
 };
 
 /*
@@ -31,10 +41,26 @@ struct pci_bar {
 bool pci_bdf_valid(const char *text);
 
 /*
+ * Reads an address as people write it: perhaps without the domain, which is 0 then, as lspci
+ * does, or with digits in capitals. Returns 0 or -EINVAL.
+ */
+int pci_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE]);
+
+/*
  * Reads the "resource" file of a PCI device: a line "START END FLAGS" for each resource, of
  * which the first PCI_BARS are the BARs (Documentation/ABI/testing/sysfs-bus-pci).
  * Returns 0, or -EBADMSG if it is not that.
  */
 int pci_parse_resource(const char *text, struct pci_bar ret[static PCI_BARS]);
+
+#define PCI_CONFIG_SIZE ((size_t)256)
+
+/*
+ * Finds the MSI-X table in the configuration space (PCI Local Bus Specification 3.0, 6.8.2).
+ * @length: of @config; the kernel shows the first 64 bytes to everybody, and more to root
+ * Returns 0, -ENOENT if the device has no such table, -ENODATA if what says so is not in
+ * @config, -EBADMSG for a list of capabilities without sense.
+ */
+int pci_find_msix(const uint8_t *config, size_t length, struct pci_msix *ret);
 
 #endif

@@ -2,8 +2,10 @@
 #include "status.h"
 
 #include <fcntl.h>
-#include <json-c/json.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include "json.h"
 #include "mark.h"
 
 #define FILE_NAME_SIZE (PCI_BDF_SIZE + sizeof(".json.new"))
@@ -51,32 +53,12 @@ void status_clear(struct status *status)
 	*status = (struct status){ .group = -1 };
 }
 
-static void put_jsonp(struct json_object **object)
-{
-	json_object_put(*object); /* accepts NULL */
-}
-
-/* Takes @value, whether it succeeds or not. Returns 0 or -ENOMEM. */
-static int add(struct json_object *object, const char *key, struct json_object *value)
-{
-	if (!value || json_object_object_add(object, key, value) < 0) {
-		json_object_put(value);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
 static int add_members(struct json_object *object, const void *structure,
 		       const struct member *members, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const char *text = *member_of(structure, &members[i]);
-		int r = 0;
+		int r = json_add_string(object, members[i].key, *member_of(structure, &members[i]));
 
-		if (text)
-			r = add(object, members[i].key, json_object_new_string(text));
-		else if (json_object_object_add(object, members[i].key, NULL) < 0)
-			r = -ENOMEM;
 		if (r < 0)
 			return r;
 	}
@@ -87,30 +69,23 @@ static int alias_to_json(const struct status_alias *alias, struct json_object *a
 {
 	struct json_object *object = json_object_new_object();
 
-	if (!object || json_object_array_add(array, object) < 0) {
-		json_object_put(object);
-		return -ENOMEM;
-	}
-	if (add(object, "bar", json_object_new_uint64(alias->bar)) < 0 ||
-	    add(object, "offset", json_object_new_uint64(alias->offset)) < 0 ||
-	    add(object, "size", json_object_new_uint64(alias->size)) < 0)
+	if (json_append(array, object) < 0 ||
+	    json_add(object, "bar", json_object_new_uint64(alias->bar)) < 0 ||
+	    json_add(object, "offset", json_object_new_uint64(alias->offset)) < 0 ||
+	    json_add(object, "size", json_object_new_uint64(alias->size)) < 0)
 		return -ENOMEM;
 	return add_members(object, alias, alias_members, ARRAY_SIZE(alias_members));
 }
 
-static int status_to_json(const struct status *status, struct json_object **ret)
+int status_to_json(const struct status *status, struct json_object **ret)
 {
-	_cleanup_(put_jsonp) struct json_object *object = json_object_new_object();
+	_cleanup_json_ struct json_object *object = json_object_new_object();
 	struct json_object *array = json_object_new_array();
 
-	if (!object) {
-		json_object_put(array);
-		return -ENOMEM;
-	}
-	if (add(object, "aliases", array) < 0 ||
-	    add(object, "group", json_object_new_int64(status->group)) < 0 ||
-	    add(object, "bound_by_service", json_object_new_boolean(status->bound_by_service)) <
-		    0 ||
+	if (json_add(object, "aliases", array) < 0 ||
+	    json_add(object, "group", json_object_new_int64(status->group)) < 0 ||
+	    json_add(object, "bound_by_service",
+		     json_object_new_boolean(status->bound_by_service)) < 0 ||
 	    add_members(object, status, device_members, ARRAY_SIZE(device_members)) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < status->n_aliases; i++)
@@ -123,7 +98,7 @@ static int status_to_json(const struct status *status, struct json_object **ret)
 
 int status_write(int dirfd, const struct status *status)
 {
-	_cleanup_(put_jsonp) struct json_object *object = NULL;
+	_cleanup_json_ struct json_object *object = NULL;
 	char name[FILE_NAME_SIZE], new_name[FILE_NAME_SIZE];
 	_cleanup_close_ int fd = -EBADF;
 	int r;
@@ -232,7 +207,7 @@ static int status_from_json(struct json_object *object, const char *bdf, struct 
 
 int status_read(int dirfd, const char *bdf, struct status *ret)
 {
-	_cleanup_(put_jsonp) struct json_object *object = NULL;
+	_cleanup_json_ struct json_object *object = NULL;
 	_cleanup_free_ char *text = NULL;
 	char name[FILE_NAME_SIZE];
 	int r;
@@ -267,13 +242,13 @@ static int compare_bdf(const void *a, const void *b)
 	return strcmp(left, right);
 }
 
-int status_read_all(int dirfd, struct status **ret, size_t *ret_n)
+int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_unread)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
 	struct status *statuses = NULL;
 	struct dirent *entry;
-	size_t n = 0;
-	int fd;
+	size_t n = 0, unread = 0;
+	int fd, r;
 
 	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -291,8 +266,13 @@ int status_read_all(int dirfd, struct status **ret, size_t *ret_n)
 		if (!suffix || !streq(suffix, ".json"))
 			continue;
 		*suffix = '\0';
-		if (!pci_bdf_valid(entry->d_name) || status_read(dirfd, entry->d_name, &status) < 0)
+		if (!pci_bdf_valid(entry->d_name))
 			continue;
+		r = status_read(dirfd, entry->d_name, &status);
+		if (r < 0) {
+			unread += r != -ENOENT; /* the device has just gone */
+			continue;
+		}
 
 		more = reallocarray(statuses, n + 1, sizeof(*statuses));
 		if (!more) {
@@ -308,6 +288,8 @@ int status_read_all(int dirfd, struct status **ret, size_t *ret_n)
 		qsort(statuses, n, sizeof(*statuses), compare_bdf);
 	*ret = statuses;
 	*ret_n = n;
+	if (ret_unread)
+		*ret_unread = unread;
 	return 0;
 }
 
@@ -316,4 +298,93 @@ void status_free_all(struct status *statuses, size_t n)
 	for (size_t i = 0; i < n; i++)
 		status_clear(&statuses[i]);
 	free(statuses);
+}
+
+/* The type in effect of an alias, by the kernel; NULL if there is no such alias. */
+static const char *type_in_effect(const struct status_alias *alias,
+				  const struct sysfs_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (aliases[i].bar == alias->bar && aliases[i].offset == alias->offset &&
+		    aliases[i].size == alias->size)
+			return mark_type_name(aliases[i].type) ?: "other";
+	return NULL;
+}
+
+/* Nobody vouches for a state and its reason any more. */
+static int make_unknown(char **state, char **reason)
+{
+	_cleanup_free_ char *past = NULL;
+	int r;
+
+	if (asprintf(&past, "the daemon has ended; it said last: %s%s%s", *state ?: "nothing",
+		     *reason ? ", " : "", *reason ?: "") < 0) {
+		past = NULL;
+		return -ENOMEM;
+	}
+	r = replace_string(reason, past);
+	return r < 0 ? r : replace_string(state, "unknown");
+}
+
+int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < status->n_aliases; i++) {
+		struct status_alias *alias = &status->aliases[i];
+		const char *type = type_in_effect(alias, aliases, n);
+		int r;
+
+		r = replace_string(&alias->type_in_effect, type);
+		if (r == 0 && !type)
+			r = replace_string(&alias->file, NULL);
+		if (r == 0)
+			r = make_unknown(&alias->state, &alias->reason);
+		if (r < 0)
+			return r;
+	}
+	return make_unknown(&status->state, &status->reason);
+}
+
+int status_is_locked(const char *locks, const char *path)
+{
+	_cleanup_fclose_ FILE *stream = NULL;
+	_cleanup_free_ char *line = NULL;
+	size_t allocated = 0;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	stream = fopen(locks, "re");
+	if (!stream)
+		return -errno;
+
+	/* proc_locks(5); one that somebody waits for has "->" behind the number. */
+	while (getline(&line, &allocated, stream) > 0) {
+		unsigned int device_major, device_minor;
+		unsigned long long inode;
+
+		if (sscanf(line, "%*u: FLOCK %*s WRITE %*d %x:%x:%llu", &device_major,
+			   &device_minor, &inode) == 3 &&
+		    makedev(device_major, device_minor) == st.st_dev && inode == st.st_ino)
+			return 1;
+	}
+	return ferror(stream) ? -EIO : 0;
+}
+
+int status_service(void)
+{
+	int r;
+
+	if (access(STATUS_DIRECTORY, F_OK) < 0)
+		return errno == ENOENT ? STATUS_SERVICE_STOPPED : -errno;
+	r = status_is_locked("/proc/locks", STATUS_LOCK_FILE);
+	if (r < 0)
+		return r;
+	return r > 0 ? STATUS_SERVICE_RUNNING : STATUS_SERVICE_ENDED;
+}
+
+const char *status_service_name(enum status_service service)
+{
+	static const char *const names[STATUS_SERVICES] = { "running", "ended", "stopped" };
+
+	return names[service];
 }

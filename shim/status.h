@@ -7,10 +7,13 @@
 #ifndef SHIM_STATUS_H
 #define SHIM_STATUS_H
 
-#include "pci.h"
+#include "sysfs.h"
 #include "util.h"
 
 #define STATUS_DIRECTORY "/run/vfio-alias-shim/devices"
+
+/* Locked, by flock(), as long as the daemon runs. */
+#define STATUS_LOCK_FILE "/run/vfio-alias-shim/lock"
 
 /* Strings are owned, and NULL where there is nothing to tell. */
 struct status_alias {
@@ -23,6 +26,8 @@ struct status_alias {
 	char *state;
 	char *reason;
 };
+
+struct json_object;
 
 struct status {
 	char *bdf;
@@ -47,6 +52,9 @@ void status_clear(struct status *status);
  */
 int status_write(int dirfd, const struct status *status);
 
+/* What is written. Returns 0 and an object to be put, or -ENOMEM. */
+int status_to_json(const struct status *status, struct json_object **ret);
+
 /* Returns 0, -ENOENT without such a file, -EBADMSG if it makes no sense, or -errno. */
 int status_read(int dirfd, const char *bdf, struct status *ret);
 
@@ -54,9 +62,39 @@ void status_remove(int dirfd, const char *bdf);
 
 /*
  * Reads all of them, in the order of their addresses; one that cannot be read is left out.
+ * @ret_unread: how many were; or NULL
  * Returns 0 and an array to be freed by status_free_all(), or -errno.
  */
-int status_read_all(int dirfd, struct status **ret, size_t *ret_n);
+int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_unread);
 void status_free_all(struct status *statuses, size_t n);
+
+/*
+ * Makes of what a daemon said that has ended since: states are "unknown", and reasons have its
+ * last words. Aliases have the type that the kernel has for them, and no file without one.
+ * @aliases: of the device, by sysfs_read_aliases(); none if it is not VFIO's
+ * Returns 0 or -ENOMEM.
+ */
+int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n);
+
+/*
+ * Whether a file is locked by flock(), by /proc/locks: who is to ask need not be able to open
+ * the file, since who can may lock it as well.
+ * @locks: "/proc/locks"
+ * Returns 1 if it is, 0 if it is not or not there, or -errno.
+ */
+int status_is_locked(const char *locks, const char *path);
+
+enum status_service {
+	STATUS_SERVICE_RUNNING,
+	STATUS_SERVICE_ENDED,	/* without a farewell: what is in the directory is of the past */
+	STATUS_SERVICE_STOPPED, /* or was never started */
+	STATUS_SERVICES,
+};
+
+/* Returns STATUS_SERVICE_x, or -errno if it cannot be told. */
+int status_service(void);
+
+/* "running", "ended" or "stopped" */
+const char *status_service_name(enum status_service service);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/vfio_alias.h>
 #include <sys/stat.h>
 
 #include "util.h"
@@ -22,6 +23,223 @@ int sysfs_open_device(const char *bdf)
 		return -errno;
 	fd = openat(devices, bdf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/* The next entry of a directory that is not hidden, or NULL. */
+static struct dirent *read_entry(DIR *directory)
+{
+	struct dirent *entry;
+
+	do
+		entry = readdir(directory);
+	while (entry && entry->d_name[0] == '.');
+	return entry;
+}
+
+/* Opens a directory below @fd to read its entries. */
+static int open_directory(int fd, const char *path, DIR **ret)
+{
+	int directory = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory < 0)
+		return -errno;
+	*ret = fdopendir(directory);
+	if (!*ret) {
+		close_fd(directory);
+		return -errno;
+	}
+	return 0;
+}
+
+int sysfs_list_devices(char (**ret)[PCI_BDF_SIZE], size_t *ret_n)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_free_ char(*bdfs)[PCI_BDF_SIZE] = NULL;
+	struct dirent *entry;
+	size_t n = 0;
+	int r;
+
+	r = open_directory(AT_FDCWD, SYSFS_PCI_DEVICES, &directory);
+	if (r < 0)
+		return r;
+	while ((entry = read_entry(directory))) {
+		char(*more)[PCI_BDF_SIZE];
+
+		if (!pci_bdf_valid(entry->d_name))
+			continue;
+		more = reallocarray(bdfs, n + 1, sizeof(*bdfs));
+		if (!more)
+			return -ENOMEM;
+		bdfs = more;
+		strcpy(bdfs[n++], entry->d_name);
+	}
+	*ret = TAKE_PTR(bdfs);
+	*ret_n = n;
+	return 0;
+}
+
+/* An attribute that is one number of at most @max. */
+static int read_number(int fd, const char *path, uint64_t max, uint64_t *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t value;
+	int r;
+
+	r = read_one_line_at(fd, path, &text);
+	if (r < 0)
+		return r;
+	if (parse_size(text, strlen(text), &value) < 0 || value > max)
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
+int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device)
+{
+	uint64_t vendor, device;
+	int r;
+
+	r = read_number(fd, "vendor", UINT16_MAX, &vendor);
+	if (r < 0)
+		return r;
+	r = read_number(fd, "device", UINT16_MAX, &device);
+	if (r < 0)
+		return r;
+	*ret_vendor = (uint16_t)vendor;
+	*ret_device = (uint16_t)device;
+	return 0;
+}
+
+int sysfs_find_msix(int fd, struct pci_msix *ret)
+{
+	_cleanup_close_ int config_fd = openat(fd, "config", O_RDONLY | O_CLOEXEC);
+	uint8_t config[PCI_CONFIG_SIZE];
+	ssize_t n;
+
+	if (config_fd < 0)
+		return -errno;
+	n = read(config_fd, config, sizeof(config));
+	if (n < 0)
+		return -errno;
+	return pci_find_msix(config, (size_t)n, ret);
+}
+
+int sysfs_trigger(int fd, const char *uuid)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "change %s", uuid);
+	return write_string_at(fd, "uevent", text);
+}
+
+int sysfs_vfio_name(int fd, char **ret)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct dirent *entry;
+	int r;
+
+	r = open_directory(fd, "vfio-dev", &directory);
+	if (r < 0)
+		return r;
+	entry = read_entry(directory);
+	if (!entry)
+		return -ENOENT;
+	*ret = strdup(entry->d_name);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int read_alias(int fd, const char *index, struct sysfs_alias *ret)
+{
+	_cleanup_close_ int alias_fd = openat(fd, index, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *type = NULL;
+	uint64_t number, bar, flags;
+	int r;
+
+	if (alias_fd < 0)
+		return -errno;
+	if (parse_u64(index, strlen(index), 10, &number) < 0 || number > UINT_MAX)
+		return -EBADMSG;
+	r = read_number(alias_fd, "bar", PCI_BARS - 1, &bar);
+	if (r < 0)
+		return r;
+	r = read_number(alias_fd, "offset", UINT64_MAX, &ret->offset);
+	if (r < 0)
+		return r;
+	r = read_number(alias_fd, "size", UINT64_MAX - ret->offset, &ret->size);
+	if (r < 0)
+		return r;
+	r = read_number(alias_fd, "flags", UINT32_MAX, &flags);
+	if (r < 0)
+		return r;
+	r = read_number(alias_fd, "mappings", UINT64_MAX, &ret->mappings);
+	if (r < 0)
+		return r;
+	r = read_one_line_at(alias_fd, "memory_type", &type);
+	if (r < 0)
+		return r;
+
+	ret->index = (unsigned int)number;
+	ret->bar = (unsigned int)bar;
+	ret->flags = (uint32_t)flags;
+	ret->type = streq(type, "wc") ? VFIO_ALIAS_MEMORY_WC :
+		    streq(type, "uc") ? VFIO_ALIAS_MEMORY_UC :
+					0;
+	return 0;
+}
+
+static int compare_aliases(const void *a, const void *b)
+{
+	const struct sysfs_alias *left = a, *right = b;
+
+	if (left->bar != right->bar)
+		return left->bar < right->bar ? -1 : 1;
+	return left->offset < right->offset ? -1 : left->offset > right->offset;
+}
+
+int sysfs_read_aliases(int fd, struct sysfs_alias **ret, size_t *ret_n)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	_cleanup_free_ char *name = NULL, *path = NULL;
+	struct dirent *entry;
+	size_t n = 0;
+	int r;
+
+	r = sysfs_vfio_name(fd, &name);
+	if (r < 0)
+		return r;
+	if (asprintf(&path, "vfio-dev/%s/aliases", name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = open_directory(fd, path, &directory);
+	if (r == -ENOENT) { /* it comes with the first alias */
+		*ret = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+
+	while ((entry = read_entry(directory))) {
+		struct sysfs_alias alias, *more;
+
+		r = read_alias(dirfd(directory), entry->d_name, &alias);
+		if (r == -ENOENT || r == -ENODEV)
+			continue;
+		if (r < 0)
+			return r;
+		more = reallocarray(aliases, n + 1, sizeof(*aliases));
+		if (!more)
+			return -ENOMEM;
+		aliases = more;
+		aliases[n++] = alias;
+	}
+	if (n > 0)
+		qsort(aliases, n, sizeof(*aliases), compare_aliases);
+	*ret = TAKE_PTR(aliases);
+	*ret_n = n;
+	return 0;
 }
 
 int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS])

@@ -9,6 +9,7 @@
 #define SHIM_SYSFS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,40 @@
 
 /* @bdf: pci_bdf_valid(). Returns the directory's descriptor; -ENOENT without such a device. */
 int sysfs_open_device(const char *bdf);
+
+/* The addresses of all PCI devices, to be freed; in no order. */
+int sysfs_list_devices(char (**ret)[PCI_BDF_SIZE], size_t *ret_n);
+
+/* The ids that the device was made with: vendor and device. */
+int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device);
+
+/* Where the MSI-X table is; errors as pci_find_msix(). -ENODATA if the caller may not see it. */
+int sysfs_find_msix(int fd, struct pci_msix *ret);
+
+/* Has the kernel send an event "change" of the device; @uuid comes back in it as SYNTH_UUID. */
+int sysfs_trigger(int fd, const char *uuid);
+
+/* An alias region, as the kernel tells of it: aliases/INDEX/ of the VFIO device. */
+struct sysfs_alias {
+	unsigned int index; /* region index */
+	unsigned int bar;
+	uint64_t offset;   /* bytes from the BAR's start */
+	uint64_t size;	   /* bytes */
+	uint32_t type;	   /* VFIO_ALIAS_MEMORY_x in effect; 0 if it is not what was asked for */
+	uint32_t flags;	   /* VFIO_ALIAS_FLAG_x */
+	uint64_t mappings; /* live ones */
+};
+
+/*
+ * Reads them, in the order of BARs and offsets.
+ * @ret: to be freed
+ * Returns 0, -ENOENT if the device is not VFIO's, -EBADMSG for an answer without sense. One
+ * that goes away meanwhile is left out.
+ */
+int sysfs_read_aliases(int fd, struct sysfs_alias **ret, size_t *ret_n);
+
+/* The name of the device's VFIO device, "vfio0" for example, to be freed; -ENOENT without it. */
+int sysfs_vfio_name(int fd, char **ret);
 
 /* The lengths and kinds of a device's BARs. */
 int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS]);

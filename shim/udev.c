@@ -77,6 +77,7 @@ static void handle(struct udev_source *source, struct udev_device *device)
 	struct udev_event event = {
 		.action = parse_action(udev_device_get_action(device)),
 		.bdf = udev_device_get_sysname(device),
+		.uuid = udev_device_get_property_value(device, "SYNTH_UUID"),
 	};
 
 	if (!event.bdf || !pci_bdf_valid(event.bdf))

@@ -15,7 +15,8 @@ enum udev_action {
 /* Lives as long as the handler's call. */
 struct udev_event {
 	enum udev_action action;
-	const char *bdf; /* pci_bdf_valid() */
+	const char *bdf;  /* pci_bdf_valid() */
+	const char *uuid; /* of sysfs_trigger(), or NULL */
 	struct mark_text mark;
 };
 

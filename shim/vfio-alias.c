@@ -1,83 +1,81 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The command. It asks the daemon's status files, for which nobody needs a privilege. */
-#include <fcntl.h>
+/* The command: finds the verb and calls it. */
 #include <getopt.h>
+#include <locale.h>
 
-#include "status.h"
-#include "table.h"
+#include "verb.h"
 
-static const char usage[] = "Usage: vfio-alias list [--no-headings]\n"
-			    "\n"
-			    "Shows the aliases of PCI BARs that vfio-alias-shim keeps published.\n"
-			    "\n"
-			    "  list               a table of the marked devices and their aliases\n"
-			    "\n"
-			    "      --no-headings  without the line of column names\n"
-			    "  -h, --help         show this\n"
-			    "  -V, --version      show the version\n";
+static const struct verb {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	int (*run)(int argc, char *argv[]);
+} verbs[] = {
+	{ "list", "", "the marked devices and their aliases", verb_list },
+	{ "show", "BDF", "the BARs of a device, and who has mapped them", verb_show },
+	{ "mark", "BDF|VENDOR:DEVICE ITEM...", "mark a device, or all of a kind", verb_mark },
+	{ "unmark", "BDF|VENDOR:DEVICE", "take that mark back", verb_unmark },
+};
 
-static int list(bool headings)
+static void print_usage(FILE *stream)
 {
-	_cleanup_close_ int fd = -EBADF;
-	struct status *statuses;
-	size_t n;
-	int r;
+	fputs("Usage: vfio-alias VERB [OPTION]... [ARGUMENT]...\n"
+	      "\n"
+	      "Aliases of PCI BARs, which vfio-alias-shim keeps published.\n"
+	      "\n",
+	      stream);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(stream, "  %-8s %-25s %s\n", verbs[i].name, verbs[i].arguments,
+			verbs[i].summary);
+	fputs("\n"
+	      "  -h, --help     show this; after a verb, its options\n"
+	      "  -V, --version  show the version\n"
+	      "\n"
+	      "The exit status is 0, 1 on failure, 2 for a wrong command line; see vfio-alias(1).\n",
+	      stream);
+}
 
-	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) {
-		fputs("vfio-alias: the service is not running; "
-		      "systemctl start vfio-alias-shim\n",
-		      stderr);
-		return -ENOENT;
-	}
-	r = fd < 0 ? -errno : status_read_all(fd, &statuses, &n);
-	if (r < 0) {
-		fprintf(stderr, "vfio-alias: %s: %s\n", STATUS_DIRECTORY, strerror(-r));
-		return r;
-	}
+static int run(const struct verb *verb, int argc, char *argv[])
+{
+	char name[64];
 
-	if (n == 0)
-		fputs("vfio-alias: no marked devices\n", stderr);
-	else
-		r = table_print(stdout, statuses, n, headings);
-	status_free_all(statuses, n);
-	if (r == 0 && fflush(stdout) != 0)
-		r = -errno;
-	if (r < 0)
-		fprintf(stderr, "vfio-alias: cannot print: %s\n", strerror(-r));
-	return r;
+	snprintf(name, sizeof(name), "vfio-alias %s", verb->name);
+	argv[0] = name;
+	optind = 0; /* getopt starts anew */
+	return verb->run(argc, argv);
 }
 
 int main(int argc, char *argv[])
 {
-	enum { OPTION_NO_HEADINGS = 0x100 };
 	static const struct option options[] = {
-		{ "no-headings", no_argument, NULL, OPTION_NO_HEADINGS },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{},
 	};
-	bool headings = true;
+	_cleanup_free_ char *shown = NULL;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
+	(void)setlocale(LC_CTYPE, ""); /* where that fails, it is C's */
+	/* Only the options before the verb. */
+	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) >= 0) {
 		switch (option) {
-		case OPTION_NO_HEADINGS:
-			headings = false;
-			break;
 		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
+			print_usage(stdout);
+			return verb_end();
 		case 'V':
 			puts("vfio-alias " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
+			return verb_end();
 		default:
-			return 2;
+			return VERB_USAGE;
 		}
 	}
-	if (argc - optind != 1 || !streq(argv[optind], "list")) {
-		fputs(usage, stderr);
-		return 2;
+	if (optind == argc) {
+		print_usage(stderr);
+		return VERB_USAGE;
 	}
-	return list(headings) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (streq(argv[optind], verbs[i].name))
+			return run(&verbs[i], argc - optind, argv + optind);
+	shown = printable(argv[optind], strlen(argv[optind]));
+	return verb_usage("there is no verb \"%s\"", shown ?: "");
 }

@@ -43,3 +43,60 @@ Test(holder, a_file_that_only_looks_like_it_is_not_the_one)
 	scratch_file("9/comm", "nine\n");
 	cr_expect_eq(holder_find_mapping(scratch, "0000:00:10.0", 2, &holder), -ENOENT);
 }
+
+#define AT(offset, path) \
+	"7f0000000000-7f0000002000 rw-s " offset " 00:17 4711            " path "\n"
+
+static const struct holder_device wanted = {
+	.bdf = "0000:00:10.0",
+	.vfio_name = "vfio1",
+	.bars = { [0] = { .kind = PCI_BAR_MEMORY, .start = 0xfebf1000, .length = 4096 },
+		  [2] = { .kind = PCI_BAR_MEMORY, .start = 0xe000000000, .length = 16 << 20 } },
+};
+
+static void expect_mapping(const struct holder_mapping *mapping, pid_t pid, const char *file,
+			   unsigned int bar, uint64_t offset)
+{
+	cr_expect_eq(mapping->pid, pid);
+	cr_expect_str_eq(mapping->file, file);
+	cr_expect_eq(mapping->bar, bar);
+	cr_expect_eq(mapping->offset, offset);
+	cr_expect_eq(mapping->size, 0x2000);
+}
+
+Test(holder, all_ways_to_map_a_bar_are_found)
+{
+	struct holder_list list;
+
+	scratch_file("123/comm", "tool\n");
+	scratch_file("123/maps",
+		     AT("e000003000", DEVICE "/resource2_wc") AT("00000000", "/usr/bin/tool")
+			     AT("20000001000", "/vfio-alias:0000:00:10.0:resource2_wc (deleted)")
+				     AT("20000002000", "/dev/vfio/devices/vfio1"));
+	scratch_file("124/comm", "other\n");
+	scratch_file(
+		"124/maps",
+		AT("20000001000",
+		   "/vfio-alias:0000:00:11.0:resource2_wc (deleted)") AT("20000001000",
+									 "/vfio-alias:0000:00:10.0")
+			AT("20000002000", "/dev/vfio/devices/vfio10") AT("a0000000000",
+									 "/dev/vfio/devices/vfio1")
+				AT("0", DEVICE "/resource6") AT("0", DEVICE
+								"/resource2_wb") AT("0",
+										    "/resource2")
+					AT("0",
+					   "x0000:00:10.0/resource2") "junk\n\n7f00-7f01 rw-s\n");
+	scratch_file("125/comm", "vm\n");
+	scratch_file("125/maps", AT("20000000000", "anon_inode:[vfio-device]")
+					 AT("20000000000", "anon_inode:[vfio-device]"));
+
+	cr_assert_eq(holder_list(scratch, &wanted, &list), 0);
+	cr_assert_eq(list.n, 3);
+	expect_mapping(&list.mappings[0], 123, "resource2_wc", 2, 0x3000);
+	expect_mapping(&list.mappings[1], 123, "resource2_wc", 2, 0x1000);
+	expect_mapping(&list.mappings[2], 123, "vfio1", 2, 0x2000);
+	cr_expect_str_eq(list.mappings[0].name, "tool");
+	cr_expect_eq(list.n_unnamed, 1);
+	cr_expect_eq(list.n_unseen, 0);
+	free(list.mappings);
+}

@@ -243,9 +243,12 @@ Test(mark, a_group_may_read_and_write_unless_the_mode_says_otherwise)
 }
 
 static const struct pci_bar bars[PCI_BARS] = {
-	{ PCI_BAR_MEMORY, 256 },	 { PCI_BAR_IO, 64 },
-	{ PCI_BAR_MEMORY, 16 << 20 },	 { PCI_BAR_NONE, 0 },
-	{ PCI_BAR_UNASSIGNED, 1 << 20 }, { PCI_BAR_MEMORY, 4096 },
+	{ .kind = PCI_BAR_MEMORY, .length = 256 },
+	{ .kind = PCI_BAR_IO, .length = 64 },
+	{ .kind = PCI_BAR_MEMORY, .length = 16 << 20 },
+	{ .kind = PCI_BAR_NONE, .length = 0 },
+	{ .kind = PCI_BAR_UNASSIGNED, .length = 1 << 20 },
+	{ .kind = PCI_BAR_MEMORY, .length = 4096 },
 };
 
 Test(mark, a_range_that_the_device_has_not_is_refused)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "status.h"
 
+#include <linux/vfio_alias.h>
+#include <sys/file.h>
+#include <sys/sysmacros.h>
+
 #include "scratch.h"
 
 TestSuite(status, .init = scratch_make, .fini = scratch_remove);
@@ -77,7 +81,7 @@ Test(status, all_are_read_in_the_order_of_addresses)
 {
 	static const char *const order[] = { "0000:00:10.0", "0000:65:00.0", "10000:00:00.0" };
 	struct status status = example, *all;
-	size_t n;
+	size_t n, unread;
 
 	for (size_t i = ARRAY_SIZE(order); i-- > 0;) {
 		status.bdf = (char *)order[i];
@@ -87,14 +91,15 @@ Test(status, all_are_read_in_the_order_of_addresses)
 	scratch_file("0000:00:12.0.json", "{");
 	scratch_file("lock", "");
 
-	cr_assert_eq(status_read_all(scratch_fd, &all, &n), 0);
+	cr_assert_eq(status_read_all(scratch_fd, &all, &n, &unread), 0);
 	cr_assert_eq(n, ARRAY_SIZE(order));
+	cr_expect_eq(unread, 1);
 	for (size_t i = 0; i < n; i++)
 		cr_expect_str_eq(all[i].bdf, order[i]);
 	status_free_all(all, n);
 
 	status_remove(scratch_fd, order[0]);
-	cr_assert_eq(status_read_all(scratch_fd, &all, &n), 0);
+	cr_assert_eq(status_read_all(scratch_fd, &all, &n, NULL), 0);
 	cr_expect_eq(n, ARRAY_SIZE(order) - 1);
 	status_free_all(all, n);
 }
@@ -142,4 +147,74 @@ Test(status, a_file_under_the_name_of_another_device_is_refused)
 {
 	scratch_file("0000:00:11.0.json", DEVICE("[]"));
 	cr_expect_eq(status_read(scratch_fd, "0000:00:11.0", &(struct status){}), -EBADMSG);
+}
+
+Test(status, a_lock_is_seen_without_opening_the_file)
+{
+	_cleanup_free_ char *path = NULL, *other = NULL;
+	_cleanup_close_ int fd = -EBADF, shared = -EBADF;
+
+	cr_assert_gt(asprintf(&path, "%s/lock", scratch), 0);
+	cr_assert_gt(asprintf(&other, "%s/other", scratch), 0);
+	cr_expect_eq(status_is_locked("/proc/locks", path), 0); /* not there */
+	scratch_file("lock", "");
+	scratch_file("other", "");
+	cr_expect_eq(status_is_locked("/proc/locks", path), 0);
+
+	/* What others may do with a file is not what the daemon does. */
+	shared = openat(scratch_fd, "lock", O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(flock(shared, LOCK_SH), 0);
+	cr_expect_eq(status_is_locked("/proc/locks", path), 0);
+	cr_assert_eq(flock(shared, LOCK_UN), 0);
+
+	fd = openat(scratch_fd, "lock", O_RDWR | O_CLOEXEC);
+	cr_assert_eq(flock(fd, LOCK_EX), 0);
+	cr_assert_eq(fchmod(fd, 0), 0);
+	cr_expect_eq(status_is_locked("/proc/locks", path), 1);
+	cr_expect_eq(status_is_locked("/proc/locks", other), 0);
+	fd = close_fd(fd);
+	cr_expect_eq(status_is_locked("/proc/locks", path), 0);
+	cr_expect_eq(status_is_locked("/proc/no-such-file", path), -ENOENT);
+}
+
+Test(status, who_waits_for_a_lock_has_it_not)
+{
+	_cleanup_free_ char *path = NULL, *lock = NULL, *waiting = NULL;
+	struct stat st;
+
+	scratch_file("lock", "");
+	cr_assert_eq(fstatat(scratch_fd, "lock", &st, 0), 0);
+	cr_assert_gt(asprintf(&waiting, "1: -> FLOCK  ADVISORY  WRITE 12 %02x:%02x:%lu 0 EOF\n",
+			      major(st.st_dev), minor(st.st_dev), st.st_ino),
+		     0);
+	scratch_file("locks", waiting);
+	cr_assert_gt(asprintf(&path, "%s/locks", scratch), 0);
+	cr_assert_gt(asprintf(&lock, "%s/lock", scratch), 0);
+	cr_expect_eq(status_is_locked(path, lock), 0);
+	memcpy(waiting, "1:   ", 5);
+	scratch_file("locks", waiting);
+	cr_expect_eq(status_is_locked(path, lock), 1);
+}
+
+Test(status, what_a_dead_daemon_said_is_told_as_that_and_the_kernel_has_the_word)
+{
+	static const struct sysfs_alias kernel[] = {
+		{ .bar = 2, .offset = 0x10000, .size = 4096, .type = VFIO_ALIAS_MEMORY_UC },
+		{ .bar = 2, .offset = 0x10000, .size = UINT64_C(1) << 40 }, /* of no type */
+	};
+	struct status status;
+
+	cr_assert_eq(status_write(scratch_fd, &example), 0);
+	cr_assert_eq(status_read(scratch_fd, example.bdf, &status), 0);
+	cr_assert_eq(status_disown(&status, kernel, ARRAY_SIZE(kernel)), 0);
+	cr_expect_str_eq(status.state, "unknown");
+	cr_expect_str_eq(status.reason, "the daemon has ended; it said last: waiting, BAR 0: busy");
+	cr_expect_str_eq(status.aliases[0].state, "unknown");
+	cr_expect_str_eq(status.aliases[0].reason, "the daemon has ended; it said last: published");
+	cr_expect_str_eq(status.aliases[0].type_in_effect, "other");
+	cr_expect_str_eq(status.aliases[0].file, aliases[0].file);
+	cr_assert_eq(status_disown(&status, NULL, 0), 0);
+	cr_expect_null(status.aliases[0].type_in_effect);
+	cr_expect_null(status.aliases[0].file);
+	status_clear(&status);
 }

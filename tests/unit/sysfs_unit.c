@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sysfs.h"
 
+#include <linux/vfio_alias.h>
+
 #include "scratch.h"
 
 /* The scratch directory is /sys/bus/pci, so that links between devices have their form. */
@@ -115,4 +117,91 @@ Test(sysfs, a_link_in_place_of_the_file_is_not_followed)
 	cr_expect_eq(sysfs_set_access(device, "resource2_wc", getuid(), getgid(), 0666), -EBADMSG);
 	cr_assert_eq(fstatat(scratch_fd, "elsewhere", &st, 0), 0);
 	cr_expect_eq(st.st_mode & 07777, 0600);
+}
+
+/* Files of aliases/INDEX/ as the kernel writes them. */
+static void make_alias(const char *index, const char *const values[static 6])
+{
+	static const char *const names[] = { "bar",   "offset",	  "size",
+					     "flags", "mappings", "memory_type" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = NULL;
+
+		cr_assert_gt(asprintf(&path, DEVICE "vfio-dev/vfio3/aliases/%s/%s", index,
+				      names[i]),
+			     0);
+		if (values[i])
+			scratch_file(path, values[i]);
+	}
+}
+
+Test(sysfs, aliases_are_read_in_the_order_of_bars_and_offsets)
+{
+	static const char
+		*const wc[] = { "2\n", "0x10000\n", "0x8000000000\n", "0x3\n", "7\n", "wc\n" },
+		       *const uc[] = { "2\n", "0x0\n", "0x1000\n", "0x1\n", "0\n", "uc\n" },
+		       *const other[] = { "0\n", "0x0\n", "0x1000\n", "0x0\n", "0\n", "other\n" };
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	_cleanup_free_ char *name = NULL;
+	size_t n;
+
+	cr_expect_eq(sysfs_read_aliases(device, &aliases, &n), -ENOENT);
+	scratch_file(DEVICE "vfio-dev/vfio3/dev", "511:0\n");
+	cr_assert_eq(sysfs_vfio_name(device, &name), 0);
+	cr_expect_str_eq(name, "vfio3");
+	cr_expect_eq(sysfs_read_aliases(device, &aliases, &n), 0);
+	cr_expect_eq(n, 0);
+
+	make_alias("9", wc);
+	make_alias("10", uc);
+	make_alias("11", other);
+	make_alias("12", (const char *const[6]){}); /* it is just going away */
+	scratch_file(DEVICE "vfio-dev/vfio3/aliases/12/bar", "0\n");
+	cr_assert_eq(sysfs_read_aliases(device, &aliases, &n), 0);
+	cr_assert_eq(n, 3);
+	cr_expect_eq(aliases[0].index, 11);
+	cr_expect_eq(aliases[0].type, 0);
+	cr_expect_eq(aliases[1].index, 10);
+	cr_expect_eq(aliases[1].type, VFIO_ALIAS_MEMORY_UC);
+	cr_expect_eq(aliases[2].index, 9);
+	cr_expect_eq(aliases[2].bar, 2);
+	cr_expect_eq(aliases[2].offset, 0x10000);
+	cr_expect_eq(aliases[2].size, UINT64_C(0x8000000000));
+	cr_expect_eq(aliases[2].type, VFIO_ALIAS_MEMORY_WC);
+	cr_expect_eq(aliases[2].flags, VFIO_ALIAS_FLAG_SYSFS | VFIO_ALIAS_FLAG_SHARED);
+	cr_expect_eq(aliases[2].mappings, 7);
+}
+
+Test(sysfs, an_alias_that_makes_no_sense_is_refused)
+{
+	static const char *const cases[][6] = {
+		{ "6\n", "0x0\n", "0x1000\n", "0x1\n", "0\n", "wc\n" },
+		{ "\n", "0x0\n", "0x1000\n", "0x1\n", "0\n", "wc\n" },
+		{ "0\n", "0x1000\n", "0xffffffffffffffff\n", "0x1\n", "0\n", "wc\n" },
+		{ "0\n", "0x0\n", "-1\n", "0x1\n", "0\n", "wc\n" },
+		{ "0\n", "0x0\n", "0x1000\n", "0x100000000\n", "0\n", "wc\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sysfs_alias *aliases = NULL;
+		size_t n;
+
+		make_alias("9", cases[i]);
+		cr_expect_eq(sysfs_read_aliases(device, &aliases, &n), -EBADMSG, "case %zu", i);
+		cr_expect_null(aliases);
+	}
+}
+
+Test(sysfs, the_ids_are_read)
+{
+	uint16_t vendor, id;
+
+	cr_expect_eq(sysfs_read_ids(device, &vendor, &id), -ENOENT);
+	scratch_file(DEVICE "device", "0x1110\n");
+	cr_assert_eq(sysfs_read_ids(device, &vendor, &id), 0);
+	cr_expect_eq(vendor, 0x1af4);
+	cr_expect_eq(id, 0x1110);
+	scratch_file(DEVICE "device", "0x11100\n");
+	cr_expect_eq(sysfs_read_ids(device, &vendor, &id), -EBADMSG);
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "rule.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+int rule_parse_target(const char *text, struct rule_target *ret)
+{
+	struct rule_target target = {};
+	uint64_t vendor, device;
+
+	if (strlen(text) == sizeof("ffff:ffff") - 1 && text[4] == ':' &&
+	    parse_u64(text, 4, 16, &vendor) == 0 && parse_u64(text + 5, 4, 16, &device) == 0) {
+		target.by_ids = true;
+		target.vendor = (uint16_t)vendor;
+		target.device = (uint16_t)device;
+	} else if (pci_parse_bdf(text, target.bdf) < 0) {
+		return -EINVAL;
+	}
+	*ret = target;
+	return 0;
+}
+
+const char *rule_format_target(char buffer[static RULE_TARGET_SIZE],
+			       const struct rule_target *target)
+{
+	if (target->by_ids)
+		snprintf(buffer, RULE_TARGET_SIZE, "%04x:%04x", target->vendor, target->device);
+	else
+		strcpy(buffer, target->bdf);
+	return buffer;
+}
+
+const char *rule_name(char buffer[static RULE_NAME_SIZE], const struct rule_target *target)
+{
+	char name[RULE_TARGET_SIZE];
+
+	snprintf(buffer, RULE_NAME_SIZE, "%d-vfio-alias-%s.rules", target->by_ids ? 80 : 81,
+		 rule_format_target(name, target));
+	return buffer;
+}
+
+/*
+ * Whether udev takes a value between quotes for what it is. Not so '"' and '\', which end it
+ * or escape, '$' and '%', which are for substitution, and what is not printable.
+ */
+static bool value_is_plain(const char *value)
+{
+	for (; *value; value++)
+		if (!isascii((unsigned char)*value) ||
+		    (!isalnum((unsigned char)*value) && !strchr(" :@+,._-", *value)))
+			return false;
+	return true;
+}
+
+int rule_format(const struct rule_target *target, const struct mark_text *mark, char **ret,
+		char **ret_message)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[RULE_TARGET_SIZE];
+	size_t size;
+	FILE *stream;
+	bool failed;
+
+	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
+		_cleanup_free_ char *shown = NULL;
+
+		if (!mark->value[i] || value_is_plain(mark->value[i]))
+			continue;
+		shown = printable(mark->value[i], strlen(mark->value[i]));
+		if (!shown ||
+		    asprintf(ret_message,
+			     "%s: \"%s\": a rule can have letters, digits and \" :@+,._-\"; "
+			     "for a user or group, its number does as well",
+			     mark_property_names[i], shown) < 0)
+			return -ENOMEM;
+		return -EINVAL;
+	}
+
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return -ENOMEM;
+	rule_format_target(name, target);
+	fputs("# Made by \"vfio-alias mark\"; \"vfio-alias unmark\" removes it.\n"
+	      "ACTION!=\"remove\", SUBSYSTEM==\"pci\", ",
+	      stream);
+	if (target->by_ids)
+		fprintf(stream, "ATTR{vendor}==\"0x%04x\", ATTR{device}==\"0x%04x\"",
+			target->vendor, target->device);
+	else
+		fprintf(stream, "KERNEL==\"%s\"", name);
+	/* A value that is empty takes the property away. */
+	for (size_t i = 0; i < MARK_PROPERTIES; i++)
+		fprintf(stream, ", \\\n    ENV{%s}=\"%s\"", mark_property_names[i],
+			mark->value[i] ?: "");
+	fputc('\n', stream);
+	failed = ferror(stream);
+	if (fclose(stream) != 0 || failed)
+		return -ENOMEM;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+/* The directory above is udev's or systemd's; it may be missing on a small system. */
+static int make_directories(const char *path)
+{
+	char part[PATH_MAX];
+	size_t length = strlen(path);
+
+	for (size_t i = 1; i <= length; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)i, path);
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+static int open_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Returns 0 or -errno; the file is closed. */
+static int write_and_sync(int fd, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(fd, text + done, length - done);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n < 0 ? 0 : (size_t)n;
+	}
+	/* Whatever the umask: udev's rules are no secret. */
+	return fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int rule_write(const char *directory, const char *name, const char *text)
+{
+	_cleanup_close_ int dirfd = -EBADF, fd = -EBADF;
+	char new_name[RULE_NAME_SIZE + sizeof(".new")];
+	int r;
+
+	r = make_directories(directory);
+	if (r < 0)
+		return r;
+	dirfd = open_directory(directory);
+	if (dirfd < 0)
+		return dirfd;
+
+	/* udev reads what ends in ".rules". */
+	snprintf(new_name, sizeof(new_name), "%s.new", name);
+	fd = openat(dirfd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	r = write_and_sync(fd, text);
+	if (r == 0 && renameat(dirfd, new_name, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(dirfd, new_name, 0); /* it is the write that failed */
+		return r;
+	}
+	return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int rule_remove(const char *directory, const char *name)
+{
+	_cleanup_close_ int dirfd = open_directory(directory);
+
+	if (dirfd < 0)
+		return dirfd;
+	if (unlinkat(dirfd, name, 0) < 0)
+		return -errno;
+	return fsync(dirfd) < 0 ? -errno : 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "verb.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+
+static void say(const char *format, va_list args)
+{
+	fputs("vfio-alias: ", stderr);
+	vfprintf(stderr, format, args);
+}
+
+void verb_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+int verb_usage(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputs(" (--help explains)\n", stderr);
+	return VERB_USAGE;
+}
+
+int verb_end(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return VERB_DONE;
+	verb_say("cannot print: %s", strerror(errno));
+	return VERB_FAILED;
+}
+
+int verb_print_json(struct json_object *value)
+{
+	if (!value) {
+		verb_say("cannot print: %s", strerror(ENOMEM));
+		return VERB_FAILED;
+	}
+	puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PRETTY |
+							   JSON_C_TO_STRING_SPACED |
+							   JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(value);
+	return verb_end();
+}
+
+int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
+{
+	_cleanup_free_ char *shown = NULL;
+
+	if (pci_parse_bdf(text, ret) == 0)
+		return VERB_DONE;
+	shown = printable(text, strlen(text));
+	return verb_usage("\"%s\" is not the address of a PCI device, such as 0000:65:00.0",
+			  shown ?: "");
+}
