@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "pci.h"
@@ -84,6 +85,25 @@ int sysfs_iommu_group(int fd, unsigned int *ret);
  * Returns 0, or -ENOENT if there is none.
  */
 int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver);
+
+/*
+ * Lists the other devices of the IOMMU group, each with its driver, for a message.
+ * @bdf: of the device itself
+ * @ret: to be freed; empty if it is alone
+ */
+int sysfs_describe_group(int fd, const char *bdf, char **ret);
+
+/* Whether the device's IOMMU group is one that VFIO has made for no-IOMMU mode. */
+bool sysfs_group_is_noiommu(int fd);
+
+/* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
+int sysfs_lockdown(char **ret);
+
+/* Whether the firmware describes an IOMMU: its ACPI table DMAR (VT-d) or IVRS (AMD-Vi). */
+bool sysfs_firmware_has_iommu(void);
+
+/* Opens the kernel's record of memory types, see memtype.h. -ENOENT without debugfs or PAT. */
+int sysfs_open_memtypes(FILE **ret);
 
 #define SYSFS_BAR_FILE_SIZE sizeof("resource0_wc")
 
