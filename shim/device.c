@@ -470,23 +470,36 @@ static int step_bind(struct device *d)
 /* The ways to the device: its own character device, if it has one, and its group. */
 enum way { WAY_CDEV, WAY_GROUP, WAYS };
 
+/* A process that has a file open which one of the ways needs, if it can be seen, and the file. */
+static int find_user(const struct vfio_way ways[static WAYS], struct holder *ret,
+		     char path[static VFIO_PATH_SIZE])
+{
+	const pid_t self = getpid();
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (i == WAY_CDEV && !ways[i].cdev)
+			continue;
+		/* Where somebody else has /dev mounted is not known. */
+		if (holder_find_open("/proc", vfio_path(path, &ways[i]) + strlen("/dev"), &self, 1,
+				     ret) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 static int explain_open(struct device *d, const struct vfio_way ways[static WAYS], int r)
 {
-	char paths[WAYS][VFIO_PATH_SIZE];
-	const char *const files[] = {
-		vfio_path(paths[WAY_GROUP], &ways[WAY_GROUP]),
-		ways[WAY_CDEV].cdev ? vfio_path(paths[WAY_CDEV], &ways[WAY_CDEV]) : NULL, NULL
-	};
 	_cleanup_free_ char *bdf = NULL, *driver = NULL;
 	unsigned int group = ways[WAY_GROUP].group;
+	char path[VFIO_PATH_SIZE];
 	struct holder holder;
 
 	switch (r) {
 	case -EBUSY:
-		if (holder_find_open("/proc", files, &holder) == 0)
+		if (find_user(ways, &holder, path) == 0)
 			return stop_at(d, OBSTACLE_BUSY,
 				       "%s (pid %d) has %s open; waiting until it is closed",
-				       holder.name, (int)holder.pid, holder.file);
+				       holder.name, (int)holder.pid, path);
 		return stop_at(d, OBSTACLE_BUSY,
 			       "another process uses the device or its IOMMU group %u; waiting "
 			       "until it does not",
@@ -511,7 +524,7 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 /* @cdev: room for the name that the ways refer to */
 static int find_ways(struct device *d, char **cdev, struct vfio_way ret[static WAYS])
 {
-	struct vfio_way way = { .noiommu = sysfs_iommu_group_is_noiommu(d->sysfs_fd) };
+	struct vfio_way way = { .noiommu = sysfs_group_is_noiommu(d->sysfs_fd) };
 	int r;
 
 	r = sysfs_iommu_group(d->sysfs_fd, &way.group);

@@ -115,6 +115,73 @@ int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, str
 	}
 }
 
+/* Whether the process of directory @process_fd has a descriptor of a file that ends in @tail. */
+static bool has_open(int process_fd, const char *tail)
+{
+	_cleanup_closedir_ DIR *descriptors = NULL;
+	struct dirent *entry;
+	int fd;
+
+	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	descriptors = fdopendir(fd);
+	if (!descriptors) {
+		close_fd(fd);
+		return false;
+	}
+	while ((entry = readdir(descriptors))) {
+		char target[PATH_MAX];
+		ssize_t length;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
+		if (length < 0)
+			continue; /* it has just been closed */
+		target[length] = '\0';
+		if (ends_in(target, tail))
+			return true;
+	}
+	return false;
+}
+
+static bool is_among(pid_t pid, const pid_t pids[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+		     struct holder *ret)
+{
+	_cleanup_closedir_ DIR *processes = opendir(proc);
+
+	if (!processes)
+		return -errno;
+
+	for (;;) {
+		struct holder holder = {};
+		_cleanup_close_ int fd = next_process(processes, &holder.pid);
+		int r;
+
+		if (fd < 0)
+			return fd;
+		if (is_among(holder.pid, except, n) || !has_open(fd, tail))
+			continue;
+		r = read_name(fd, holder.name);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			continue;
+		snprintf(holder.file, sizeof(holder.file), "%s", strrchr(tail, '/') + 1);
+		*ret = holder;
+		return 0;
+	}
+}
+
 /* A line of maps, proc_pid_maps(5). */
 struct line {
 	uint64_t start, end, offset;

@@ -10,7 +10,7 @@
 struct holder {
 	pid_t pid;
 	char name[16]; /* of the process; fit for a message */
-	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc" */
+	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc"; or that is open */
 };
 
 /*
@@ -20,6 +20,15 @@ struct holder {
  * Returns 0, -ENOENT if there is none or none that can be seen, or -errno.
  */
 int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret);
+
+/*
+ * Finds a process that has a file of this path open, by /proc/PID/fd.
+ * @tail: how the path ends, from a '/' on: where /dev is mounted elsewhere it begins otherwise
+ * @except: @n processes that are not meant
+ * Returns as holder_find_mapping() does.
+ */
+int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+		     struct holder *ret);
 
 /* A part of a BAR that a process has mapped, by whatever means. */
 struct holder_mapping {

@@ -15,6 +15,71 @@ static void unref_listp(struct kmod_list **list)
 	kmod_module_unref_list(*list); /* accepts NULL */
 }
 
+static void free_symbolsp(struct kmod_list **list)
+{
+	kmod_module_dependency_symbols_free_list(*list); /* accepts NULL */
+}
+
+int modules_file_uses(const char *name, const char *symbol, char **ret_path)
+{
+	_cleanup_(unref_contextp) struct kmod_ctx *context = kmod_new(NULL, NULL);
+	_cleanup_(unref_listp) struct kmod_list *list = NULL;
+	_cleanup_(free_symbolsp) struct kmod_list *symbols = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct kmod_module *module;
+	struct kmod_list *entry;
+	int r;
+
+	if (!context)
+		return -ENOMEM;
+	kmod_set_log_priority(context, 0); /* what is wrong is for the caller to say */
+	r = kmod_module_new_from_lookup(context, name, &list);
+	if (r < 0)
+		return r;
+	if (!list)
+		return -ENOENT;
+
+	module = kmod_module_get_module(list);
+	r = replace_string(&path, kmod_module_get_path(module));
+	if (r == 0 && !path)
+		r = -ENOENT; /* built in */
+	if (r == 0)
+		r = kmod_module_get_dependency_symbols(module, &symbols);
+	kmod_module_unref(module);
+	if (r < 0)
+		return r;
+
+	r = 0;
+	kmod_list_foreach(entry, symbols)
+		if (streq(kmod_module_dependency_symbol_get_symbol(entry), symbol))
+			r = 1;
+	*ret_path = TAKE_PTR(path);
+	return r;
+}
+
+int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bool ret[])
+{
+	_cleanup_free_ char *line = NULL;
+	size_t allocated = 0;
+	bool any = false;
+
+	memset(ret, 0, n * sizeof(*ret));
+	while (getline(&line, &allocated, kallsyms) > 0) {
+		/* the address, the type, and what separates them */
+		const char *name = strchr(line, ' ');
+		size_t length;
+
+		if (!name || !name[1] || name[2] != ' ')
+			continue;
+		name += 3;
+		length = strcspn(name, "\t \n");
+		any |= length > 0;
+		for (size_t i = 0; i < n; i++)
+			ret[i] |= strlen(names[i]) == length && memcmp(name, names[i], length) == 0;
+	}
+	return any ? 0 : -ENODATA;
+}
+
 int modules_load(const char *name)
 {
 	_cleanup_(unref_contextp) struct kmod_ctx *context = kmod_new(NULL, NULL);

@@ -52,3 +52,40 @@ bool service_restarts(void)
 	}
 	return streq(type, "restart");
 }
+
+void service_unit_clear(struct service_unit *unit)
+{
+	free(unit->load_state);
+	free(unit->active_state);
+	*unit = (struct service_unit){};
+}
+
+int service_query(struct service_unit *ret)
+{
+	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	_cleanup_service_unit_ struct service_unit unit = {};
+	_cleanup_free_ char *path = NULL;
+	uint32_t pid = 0;
+	int r;
+
+	r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", SERVICE_UNIT, &path);
+	if (r < 0)
+		return r;
+	r = sd_bus_open_system(&bus);
+	if (r < 0)
+		return r;
+	r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "LoadState", NULL,
+				       &unit.load_state);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState",
+					       NULL, &unit.active_state);
+	if (r < 0)
+		return r;
+	/* A unit that is not there has none. */
+	(void)sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Service", "MainPID", NULL,
+					  'u', &pid);
+	unit.main_pid = (pid_t)pid;
+	*ret = unit;
+	unit = (struct service_unit){};
+	return 0;
+}

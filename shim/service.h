@@ -4,6 +4,11 @@
 #define SHIM_SERVICE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
+
+#include "util.h"
+
+#define SERVICE_UNIT "vfio-alias-shim.service"
 
 /*
  * Whether the service is stopped in order to be started again, by "systemctl restart" for
@@ -11,5 +16,17 @@
  * systemd's copies of the descriptors, if the service stays down.
  */
 bool service_restarts(void);
+
+/* The service's unit as systemd has it; the words are those of org.freedesktop.systemd1(5). */
+struct service_unit {
+	char *load_state;   /* "loaded", "not-found", "masked", ... */
+	char *active_state; /* "active", "inactive", "failed", ... */
+	pid_t main_pid;	    /* 0 for none */
+};
+
+/* Asks systemd. Returns 0 and strings to be freed by service_unit_clear(), or -errno. */
+int service_query(struct service_unit *ret);
+void service_unit_clear(struct service_unit *unit);
+#define _cleanup_service_unit_ _cleanup_(service_unit_clear)
 
 #endif

@@ -9,6 +9,9 @@
 #include "util.h"
 
 #define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
+#define SYSFS_LOCKDOWN "/sys/kernel/security/lockdown"
+#define SYSFS_ACPI_TABLES "/sys/firmware/acpi/tables"
+#define DEBUGFS_MEMTYPES "/sys/kernel/debug/x86/pat_memtype_list"
 
 /* Drivers that leave DMA to the group's owner (driver_managed_dma in the kernel). */
 static const char *const harmless_drivers[] = { "pci-stub", "pcieport", "shpchp" };
@@ -319,41 +322,22 @@ int sysfs_noiommu_mode(void)
 	return r < 0 ? r : streq(value, "Y");
 }
 
-bool sysfs_iommu_group_is_noiommu(int fd)
-{
-	_cleanup_free_ char *name = NULL;
-
-	/* as vfio_noiommu_group_alloc() in the kernel names it; others have no name */
-	return read_one_line_at(fd, "iommu_group/name", &name) == 0 && streq(name, "vfio-noiommu");
-}
-
 int sysfs_vfio_cdev(int fd, char **ret)
 {
-	_cleanup_closedir_ DIR *directory = NULL;
-	_cleanup_close_ int directory_fd = -EBADF;
-	struct dirent *entry;
+	_cleanup_free_ char *name = NULL, *path = NULL;
+	int r;
 
-	directory_fd = openat(fd, "vfio-dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory_fd < 0)
-		return -errno;
-	directory = fdopendir(directory_fd);
-	if (!directory)
-		return -errno;
-	TAKE_FD(directory_fd);
-
-	while ((entry = readdir(directory))) {
-		char path[sizeof(entry->d_name) + sizeof("/dev")];
-		uint64_t number;
-
-		if (strncmp(entry->d_name, "vfio", 4) != 0 ||
-		    parse_u64(entry->d_name + 4, strlen(entry->d_name + 4), 10, &number) < 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/dev", entry->d_name);
-		if (faccessat(dirfd(directory), path, F_OK, 0) < 0)
-			return -ENOENT;
-		return replace_string(ret, entry->d_name);
+	r = sysfs_vfio_name(fd, &name);
+	if (r < 0)
+		return r;
+	if (asprintf(&path, "vfio-dev/%s/dev", name) < 0) {
+		path = NULL;
+		return -ENOMEM;
 	}
-	return -ENOENT;
+	if (faccessat(fd, path, F_OK, 0) < 0)
+		return -errno;
+	*ret = TAKE_PTR(name);
+	return 0;
 }
 
 static bool driver_is_harmless(const char *driver)
@@ -401,6 +385,84 @@ int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+int sysfs_describe_group(int fd, const char *bdf, char **ret)
+{
+	_cleanup_closedir_ DIR *devices = NULL;
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	const char *separator = "";
+	struct dirent *entry;
+	size_t size;
+	int r;
+
+	r = open_directory(fd, "iommu_group/devices", &devices);
+	if (r < 0)
+		return r;
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return -ENOMEM;
+
+	while ((entry = read_entry(devices))) {
+		_cleanup_free_ char *driver = NULL;
+		_cleanup_close_ int other = -EBADF;
+
+		if (streq(entry->d_name, bdf))
+			continue;
+		other = openat(dirfd(devices), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (other < 0 || sysfs_driver(other, &driver) < 0)
+			continue; /* it has just gone */
+		fprintf(stream, "%s%s (%s)", separator, entry->d_name, driver ?: "no driver");
+		separator = ", ";
+	}
+	if (fclose(TAKE_PTR(stream)) != 0)
+		return -ENOMEM;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+bool sysfs_group_is_noiommu(int fd)
+{
+	_cleanup_free_ char *name = NULL;
+
+	/* drivers/vfio/group.c names it so; other groups have no name. */
+	return read_one_line_at(fd, "iommu_group/name", &name) == 0 && streq(name, "vfio-noiommu");
+}
+
+int sysfs_lockdown(char **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	char *start, *end;
+	int r;
+
+	/* The level in force is in brackets. */
+	r = read_one_line_at(AT_FDCWD, SYSFS_LOCKDOWN, &text);
+	if (r < 0)
+		return r;
+	start = strchr(text, '[');
+	end = start ? strchr(start, ']') : NULL;
+	if (!end)
+		return -EBADMSG;
+	*end = '\0';
+	*ret = strdup(start + 1);
+	return *ret ? 0 : -ENOMEM;
+}
+
+bool sysfs_firmware_has_iommu(void)
+{
+	return access(SYSFS_ACPI_TABLES "/DMAR", F_OK) == 0 ||
+	       access(SYSFS_ACPI_TABLES "/IVRS", F_OK) == 0;
+}
+
+int sysfs_open_memtypes(FILE **ret)
+{
+	FILE *list = fopen(DEBUGFS_MEMTYPES, "re");
+
+	if (!list)
+		return -errno;
+	*ret = list;
+	return 0;
 }
 
 const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc)

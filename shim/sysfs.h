@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "pci.h"
@@ -83,9 +84,6 @@ int sysfs_iommu_group(int fd, unsigned int *ret);
 /* Whether VFIO takes devices without an IOMMU: 1 or 0, or -ENOENT if this kernel's cannot. */
 int sysfs_noiommu_mode(void);
 
-/* Whether that group is one that VFIO has made for a device without an IOMMU. */
-bool sysfs_iommu_group_is_noiommu(int fd);
-
 /*
  * The name of the device's own character device, "vfioN", to be freed; -ENOENT if it has none
  * (Documentation/ABI/testing/sysfs-devices-vfio-dev).
@@ -98,6 +96,25 @@ int sysfs_vfio_cdev(int fd, char **ret);
  * Returns 0, or -ENOENT if there is none.
  */
 int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver);
+
+/*
+ * Lists the other devices of the IOMMU group, each with its driver, for a message.
+ * @bdf: of the device itself
+ * @ret: to be freed; empty if it is alone
+ */
+int sysfs_describe_group(int fd, const char *bdf, char **ret);
+
+/* Whether the device's IOMMU group is one that VFIO has made for no-IOMMU mode. */
+bool sysfs_group_is_noiommu(int fd);
+
+/* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
+int sysfs_lockdown(char **ret);
+
+/* Whether the firmware describes an IOMMU: its ACPI table DMAR (VT-d) or IVRS (AMD-Vi). */
+bool sysfs_firmware_has_iommu(void);
+
+/* Opens the kernel's record of memory types, see memtype.h. -ENOENT without debugfs or PAT. */
+int sysfs_open_memtypes(FILE **ret);
 
 #define SYSFS_BAR_FILE_SIZE sizeof("resource0_wc")
 

@@ -13,6 +13,7 @@ struct udev_source {
 	void *userdata;
 };
 
+DEFINE_CLEANUP(struct udev *, udev_unref)
 DEFINE_CLEANUP(struct udev_source *, udev_source_free)
 DEFINE_CLEANUP(struct udev_device *, udev_device_unref)
 DEFINE_CLEANUP(struct udev_enumerate *, udev_enumerate_unref)
@@ -59,6 +60,32 @@ int udev_source_new(udev_handler handler, void *userdata, struct udev_source **r
 int udev_source_fd(struct udev_source *source)
 {
 	return udev_monitor_get_fd(source->monitor);
+}
+
+int udev_read_mark(const char *bdf, struct mark_text *ret, bool *ret_initialized)
+{
+	_cleanup_(udev_unrefp) struct udev *udev = udev_new();
+	_cleanup_(udev_device_unrefp) struct udev_device *device = NULL;
+	struct mark_text text = {};
+	int r;
+
+	if (!udev)
+		return -errno;
+	device = udev_device_new_from_subsystem_sysname(udev, "pci", bdf);
+	if (!device)
+		return -ENODEV;
+	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
+		const char *value = udev_device_get_property_value(device, mark_property_names[i]);
+
+		r = replace_string(&text.value[i], value);
+		if (r < 0) {
+			mark_text_clear(&text);
+			return r;
+		}
+	}
+	*ret = text;
+	*ret_initialized = udev_device_get_is_initialized(device) > 0;
+	return 0;
 }
 
 static enum udev_action parse_action(const char *action)

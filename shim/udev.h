@@ -38,6 +38,14 @@ int udev_source_fd(struct udev_source *source);
 /* Handles all events that are there. Returns 0, or -ENOBUFS if some were lost: enumerate. */
 int udev_source_dispatch(struct udev_source *source);
 
+/*
+ * Reads what udev's database has of a device now.
+ * @ret: to be cleared; all NULL if udev has not seen the device
+ * @ret_initialized: whether it has
+ * Returns 0, -ENODEV without such a device, or -errno.
+ */
+int udev_read_mark(const char *bdf, struct mark_text *ret, bool *ret_initialized);
+
 /* Handles each marked device that udev has initialized, as UDEV_PRESENT. Returns 0 or -errno. */
 int udev_source_enumerate(struct udev_source *source);
 

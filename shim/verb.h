@@ -22,6 +22,8 @@ int verb_list(int argc, char *argv[]);
 int verb_show(int argc, char *argv[]);
 int verb_mark(int argc, char *argv[]);
 int verb_unmark(int argc, char *argv[]);
+int verb_explain(int argc, char *argv[]);
+int verb_bench(int argc, char *argv[]);
 
 /* Writes "vfio-alias: ", the message and a line's end to stderr. */
 _printf_(1, 2) void verb_say(const char *format, ...);

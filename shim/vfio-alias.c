@@ -15,6 +15,8 @@ static const struct verb {
 	{ "show", "BDF", "the BARs of a device, and who has mapped them", verb_show },
 	{ "mark", "BDF|VENDOR:DEVICE ITEM...", "mark a device, or all of a kind", verb_mark },
 	{ "unmark", "BDF|VENDOR:DEVICE", "take that mark back", verb_unmark },
+	{ "explain", "BDF", "what holds and what does not, from rule to page table", verb_explain },
+	{ "bench", "BDF BAR", "how fast stores are, uncached and write-combining", verb_bench },
 };
 
 static void print_usage(FILE *stream)

@@ -3,6 +3,7 @@
 # vm: --no-iommu
 """The daemon on a machine without an IOMMU."""
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,18 @@ class NoIommu(story.Story):
         self.assertIn("intel_iommu=on", run("vfio-alias", "list"))
         self.assertEqual(story.journal().count("no IOMMU group"), 1)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+
+    def test_explain_names_the_iommu_and_what_would_mend_it(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        done = subprocess.run(["vfio-alias", "explain", "--json", IVSHMEM], check=False,
+                              text=True, stdout=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+        told = {c["name"]: c for c in json.loads(done.stdout)["conditions"]}
+        self.assertEqual([name for name, c in told.items() if c["state"] == "fails"], ["IOMMU"])
+        self.assertIn("the firmware describes no IOMMU", told["IOMMU"]["text"])
+        self.assertIn("VT-d", told["IOMMU"]["mend"])
+        for name in ("IOMMU group", "group's holder", "session"):
+            self.assertEqual(told[name]["state"], "not-reached")
 
     def test_a_mark_that_accepts_it_is_told_what_is_missing(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})

@@ -100,3 +100,26 @@ Test(holder, all_ways_to_map_a_bar_are_found)
 	cr_expect_eq(list.n_unseen, 0);
 	free(list.mappings);
 }
+
+Test(holder, a_process_that_has_the_group_open_is_named_and_those_excepted_are_not)
+{
+	static const pid_t except[] = { 1, 12 };
+	struct holder holder;
+
+	scratch_link("1/fd/40", "/vfio/17");
+	scratch_file("1/comm", "systemd\n");
+	scratch_link("12/fd/3", "/dev/vfio/17");
+	scratch_file("12/comm", "vfio-alias-shim\n");
+	scratch_link("13/fd/3", "/dev/vfio/171");
+	scratch_link("13/fd/4", "/dev/vfio/17 (deleted)");
+	scratch_link("13/fd/5", "/dev/novfio/17x");
+	scratch_file("13/comm", "other\n");
+	cr_expect_eq(holder_find_open(scratch, "/vfio/17", except, 2, &holder), -ENOENT);
+
+	scratch_link("14/fd/9", "/dev/vfio/17");
+	scratch_file("14/comm", "qemu\n");
+	cr_assert_eq(holder_find_open(scratch, "/vfio/17", except, 2, &holder), 0);
+	cr_expect_eq(holder.pid, 14);
+	cr_expect_str_eq(holder.name, "qemu");
+	cr_expect_str_eq(holder.file, "17");
+}

@@ -205,3 +205,26 @@ Test(sysfs, the_ids_are_read)
 	scratch_file(DEVICE "device", "0x11100\n");
 	cr_expect_eq(sysfs_read_ids(device, &vendor, &id), -EBADMSG);
 }
+
+Test(sysfs, a_group_is_described_without_the_device_itself)
+{
+	_cleanup_free_ char *alone = NULL, *others = NULL;
+
+	scratch_link(DEVICE "iommu_group", "../../groups/7");
+	scratch_link("groups/7/devices/0000:00:10.0", "../../../devices/0000:00:10.0");
+	cr_assert_eq(sysfs_describe_group(device, "0000:00:10.0", &alone), 0);
+	cr_expect_str_eq(alone, "");
+
+	scratch_link("groups/7/devices/0000:00:10.1", "../../../devices/0000:00:10.1");
+	scratch_link(OTHER "driver", "../../drivers/e1000e");
+	cr_assert_eq(sysfs_describe_group(device, "0000:00:10.0", &others), 0);
+	cr_expect_str_eq(others, "0000:00:10.1 (e1000e)");
+}
+
+Test(sysfs, a_group_of_no_iommu_mode_is_known_by_its_name)
+{
+	scratch_link(DEVICE "iommu_group", "../../groups/7");
+	cr_expect_not(sysfs_group_is_noiommu(device));
+	scratch_file("groups/7/name", "vfio-noiommu\n");
+	cr_expect(sysfs_group_is_noiommu(device));
+}

@@ -1,0 +1,852 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "explain.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "holder.h"
+#include "mark.h"
+#include "memtype.h"
+#include "modules.h"
+#include "service.h"
+#include "status.h"
+#include "sysfs.h"
+#include "udev-rules.h"
+#include "udev.h"
+#include "vfio.h"
+
+#define SERVICE "vfio-alias-shim"
+#define DEVICE_DIRECTORY SYSFS_PCI_DEVICES "/"
+
+/* That which the patched modules have and stock ones have not. */
+#define CORE_SYMBOL "vfio_pci_core_enable"
+#define FEATURE_SYMBOL "vfio_pci_alias_feature"	     /* in vfio-pci-core */
+#define FILE_NEEDS_SYMBOL "vfio_device_mapping_file" /* vfio-pci-core uses vfio's */
+
+const char *const explain_state_names[EXPLAIN_STATES] = {
+	[EXPLAIN_HOLDS] = "holds",
+	[EXPLAIN_FAILS] = "fails",
+	[EXPLAIN_UNKNOWN] = "unknown",
+	[EXPLAIN_NOT_REACHED] = "not-reached",
+};
+
+/* What the conditions look at, and what earlier ones have found for later ones. */
+struct context {
+	const char *bdf;
+	bool root; /* else other users' processes cannot be seen */
+	int sysfs_fd;
+	int service_error; /* of asking systemd */
+	struct service_unit service;
+	struct pci_bar bars[PCI_BARS];
+	struct udev_rules_device ids;
+	char *rule; /* FILE:LINE that marks the device, if one was found */
+	struct mark_text text;
+	struct mark *mark; /* if it makes sense */
+	unsigned int group;
+	bool session_open;
+	struct status status;
+	struct sysfs_alias *aliases; /* of the kernel */
+	size_t n_aliases;
+
+	/* Conditions of an item */
+	const struct mark_item *item;
+	const struct sysfs_alias *alias; /* that the kernel has for it, or NULL */
+
+	struct explain_condition *now; /* the one that is being looked at */
+};
+
+_printf_(1, 0) static char *format_text(const char *format, va_list args)
+{
+	char *text;
+
+	return vasprintf(&text, format, args) < 0 ? NULL : text;
+}
+
+/* What a condition returns: the state, with what was found. */
+#define DEFINE_VERDICT(name, state)                                                               \
+	_printf_(2, 3) static enum explain_state name(struct context *c, const char *format, ...) \
+	{                                                                                         \
+		va_list args;                                                                     \
+                                                                                                  \
+		va_start(args, format);                                                           \
+		c->now->text = format_text(format, args);                                         \
+		va_end(args);                                                                     \
+		return state;                                                                     \
+	}
+
+DEFINE_VERDICT(holds, EXPLAIN_HOLDS)
+DEFINE_VERDICT(fails, EXPLAIN_FAILS)
+DEFINE_VERDICT(unknown, EXPLAIN_UNKNOWN)
+
+/* What would mend a condition, before it returns fails(). */
+_printf_(2, 3) static void mend(struct context *c, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	c->now->mend = format_text(format, args);
+	va_end(args);
+}
+
+bool explain_has_word(const char *text, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *p = text; (p = strstr(p, word)); p += length) {
+		bool begins = p == text || strchr(" \t\n", p[-1]);
+
+		if (begins && strchr(" \t\n", p[length]))
+			return true;
+	}
+	return false;
+}
+
+int explain_cpu_flag(FILE *cpuinfo, const char *flag)
+{
+	static const char key[] = "flags";
+	_cleanup_free_ char *line = NULL;
+	size_t allocated = 0;
+
+	while (getline(&line, &allocated, cpuinfo) > 0) {
+		const char *flags = strchr(line, ':');
+
+		if (flags && strncmp(line, key, strlen(key)) == 0 &&
+		    strspn(line + strlen(key), " \t") == (size_t)(flags - line) - strlen(key))
+			return explain_has_word(flags + 1, flag);
+	}
+	return -ENODATA;
+}
+
+/* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
+static char *read_command_line(void)
+{
+	char *text;
+
+	return read_one_line_at(AT_FDCWD, "/proc/cmdline", &text) == 0 ? text : strdup("");
+}
+
+/* ---- the rule ---- */
+
+static enum explain_state check_device(struct context *c)
+{
+	_cleanup_free_ char *shown = NULL;
+	char length[FORMAT_SIZE_MAX];
+	size_t size;
+	FILE *stream;
+	int r;
+
+	c->sysfs_fd = sysfs_open_device(c->bdf);
+	if (c->sysfs_fd == -ENOENT) {
+		mend(c, "echo 1 > /sys/bus/pci/rescan");
+		return fails(c, "there is no such PCI device (lspci -D lists them)");
+	}
+	if (c->sysfs_fd < 0)
+		return unknown(c, DEVICE_DIRECTORY "%s: %s", c->bdf, strerror(-c->sysfs_fd));
+	r = sysfs_read_bars(c->sysfs_fd, c->bars);
+	if (r == 0)
+		r = sysfs_read_ids(c->sysfs_fd, &c->ids.vendor, &c->ids.device);
+	if (r < 0)
+		return unknown(c, "its BARs cannot be read: %s", strerror(-r));
+
+	stream = open_memstream(&shown, &size);
+	if (!stream)
+		return unknown(c, "%s", strerror(errno));
+	for (unsigned int i = 0; i < PCI_BARS; i++)
+		if (c->bars[i].kind == PCI_BAR_MEMORY)
+			fprintf(stream, ", BAR %u of %s", i,
+				format_size(length, c->bars[i].length));
+	fclose(stream);
+	return holds(c, "%04x:%04x%s", c->ids.vendor, c->ids.device, shown ?: "");
+}
+
+/* What a mark is most likely meant for. */
+static unsigned int largest_bar(const struct context *c)
+{
+	unsigned int largest = 0;
+
+	for (unsigned int i = 1; i < PCI_BARS; i++)
+		if (c->bars[i].kind == PCI_BAR_MEMORY &&
+		    (c->bars[largest].kind != PCI_BAR_MEMORY ||
+		     c->bars[i].length > c->bars[largest].length))
+			largest = i;
+	return largest;
+}
+
+static enum explain_state check_mark(struct context *c)
+{
+	_cleanup_free_ char *shown = NULL;
+	bool initialized = false;
+	const char *value;
+	int r;
+
+	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
+	r = udev_rules_search("", &c->ids, &c->rule);
+	if (r < 0)
+		c->rule = NULL;
+	r = udev_read_mark(c->bdf, &c->text, &initialized);
+	if (r < 0)
+		return unknown(c, "udev's database cannot be read: %s", strerror(-r));
+
+	value = c->text.value[MARK_ALIAS];
+	if (value && *value) {
+		shown = printable(value, strlen(value));
+		return holds(c, "VFIO_ALIAS=\"%s\"%s%s", shown ?: "", c->rule ? ", by " : "",
+			     c->rule ?: "");
+	}
+	if (c->rule) {
+		mend(c,
+		     "udevadm control --reload && "
+		     "udevadm trigger --settle --action=change " DEVICE_DIRECTORY "%s",
+		     c->bdf);
+		return fails(
+			c,
+			"udev has no VFIO_ALIAS for it, though %s looks as if it set one: udev "
+			"has not read it, or does not apply it (udevadm test " DEVICE_DIRECTORY
+			"%s tells)",
+			c->rule, c->bdf);
+	}
+	mend(c, "vfio-alias mark %s %u:wc", c->bdf, largest_bar(c));
+	return fails(c, "%s, and no file of rules mentions it",
+		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it");
+}
+
+static enum explain_state check_sense(struct context *c)
+{
+	_cleanup_free_ char *message = NULL;
+	_cleanup_mark_ struct mark *mark = NULL;
+	int r;
+
+	r = mark_parse(&c->text, &mark, &message);
+	if (r == 0)
+		r = mark_check(mark, c->bars, &message);
+	if (r == -EINVAL) {
+		mend(c, "change it in %s, then: systemctl reload " SERVICE,
+		     c->rule ?: "the rule that sets it");
+		return fails(c, "%s", message);
+	}
+	if (r < 0)
+		return unknown(c, "%s", strerror(-r));
+	c->mark = TAKE_PTR(mark);
+	return holds(c, "%zu item%s that fit%s the BARs", c->mark->n_items,
+		     c->mark->n_items == 1 ? "" : "s", c->mark->n_items == 1 ? "s" : "");
+}
+
+/* ---- the machine ---- */
+
+static enum explain_state check_pat(struct context *c)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	_cleanup_free_ char *command_line = read_command_line();
+	_cleanup_fclose_ FILE *cpuinfo = fopen("/proc/cpuinfo", "re");
+	int r;
+
+	if (command_line && explain_has_word(command_line, "nopat")) {
+		mend(c, "take nopat off the kernel's command line, and reboot");
+		return fails(c, "the kernel was booted with nopat: it has no write-combining");
+	}
+	r = cpuinfo ? explain_cpu_flag(cpuinfo, "pat") : -errno;
+	if (r < 0)
+		return unknown(c, "/proc/cpuinfo: %s", strerror(-r));
+	if (r == 0) {
+		mend(c, "another CPU; in a virtual machine, a CPU model that has the flag pat");
+		return fails(c, "the CPU has no page attribute table, so no write-combining");
+	}
+	return holds(c, "the CPU has a page attribute table, and the kernel uses it");
+#else
+	return holds(c, "not needed on this architecture");
+#endif
+}
+
+static enum explain_state check_iommu(struct context *c)
+{
+	_cleanup_free_ char *command_line = NULL;
+	int r;
+
+	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
+	if (r == 0)
+		return holds(c, "%s, group %u",
+			     sysfs_group_is_noiommu(c->sysfs_fd) ? "no-IOMMU mode" : "on",
+			     c->group);
+	if (r != -ENOENT)
+		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
+
+	command_line = read_command_line();
+	if (!sysfs_firmware_has_iommu()) {
+		mend(c, "enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual "
+			"machine one");
+		return fails(c, "the device has no IOMMU group, and the firmware describes no "
+				"IOMMU");
+	}
+	mend(c, "put intel_iommu=on (Intel) on the kernel's command line: GRUB_CMDLINE_LINUX in "
+		"/etc/default/grub, then update-grub, and reboot");
+	return fails(c,
+		     "the device has no IOMMU group; the firmware describes an IOMMU, and the "
+		     "kernel %s",
+		     command_line && (explain_has_word(command_line, "intel_iommu=off") ||
+				      explain_has_word(command_line, "amd_iommu=off") ||
+				      explain_has_word(command_line, "iommu=off")) ?
+			     "was told not to use it" :
+			     "does not use it for this device");
+}
+
+/* Which of the two symbols of vfio-pci-core the running kernel has. Returns 0 or -errno. */
+static int find_loaded_symbols(bool *ret_core, bool *ret_feature)
+{
+	static const char *const names[] = { CORE_SYMBOL, FEATURE_SYMBOL };
+	_cleanup_fclose_ FILE *kallsyms = fopen("/proc/kallsyms", "re");
+	bool found[ARRAY_SIZE(names)];
+	int r;
+
+	if (!kallsyms)
+		return -errno;
+	r = modules_find_symbols(kallsyms, names, ARRAY_SIZE(names), found);
+	if (r < 0)
+		return r;
+	*ret_core = found[0];
+	*ret_feature = found[1];
+	return 0;
+}
+
+static void mend_install(struct context *c, const char *then)
+{
+	mend(c,
+	     "in the sources of vfio-alias-shim: kernel/build --kver \"$(uname -r)\" modules && "
+	     "install -D -m 644 -t \"/lib/modules/$(uname -r)/updates\" modules/*.ko && depmod%s",
+	     then);
+}
+
+#define RELOAD_MODULES                                                          \
+	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1 && " \
+	"systemctl start " SERVICE
+
+static enum explain_state check_modules(struct context *c)
+{
+	_cleanup_free_ char *path = NULL;
+	bool core = false, feature = false;
+	int loaded, on_disk;
+
+	loaded = find_loaded_symbols(&core, &feature);
+	/* 1 or 0, or -errno */
+	on_disk = modules_file_uses("vfio_pci_core", FILE_NEEDS_SYMBOL, &path);
+
+	if (c->n_aliases > 0 || (loaded == 0 && core && feature))
+		return on_disk == 0 ?
+			       holds(c,
+				     "the vfio-pci that is loaded has alias regions; %s has not, "
+				     "and is what the next boot loads",
+				     path) :
+			       holds(c, "the vfio-pci that is loaded has alias regions");
+	if (loaded < 0)
+		return unknown(c, "/proc/kallsyms: %s: not known until a session is open",
+			       strerror(-loaded));
+	if (core && on_disk == 1) {
+		mend(c, RELOAD_MODULES);
+		return fails(c,
+			     "the vfio-pci that is loaded has no alias regions; %s has, and a "
+			     "reboot loads it, too",
+			     path);
+	}
+	if (core) {
+		mend_install(c, " && " RELOAD_MODULES);
+		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
+			     path ? ", nor has " : "", path ?: "");
+	}
+	if (on_disk == 1)
+		return holds(c, "not loaded yet; %s has alias regions", path);
+	if (on_disk == 0) {
+		mend_install(c, "");
+		return fails(c, "%s has no alias regions", path);
+	}
+	if (on_disk == -ENOENT) {
+		struct utsname name;
+
+		(void)uname(&name); /* cannot fail */
+		mend(c, "reboot into a kernel whose modules are in /lib/modules, or install those "
+			"of this one");
+		return fails(c, "/lib/modules/%s has no vfio-pci-core", name.release);
+	}
+	return unknown(c,
+		       "the module's file cannot be read (%s): not known until a session is open",
+		       strerror(-on_disk));
+}
+
+/* ---- the device ---- */
+
+static enum explain_state check_driver(struct context *c)
+{
+	enum mark_bind bind = c->mark ? c->mark->bind : MARK_BIND_AUTO;
+	_cleanup_free_ char *driver = NULL, *override = NULL;
+	int r;
+
+	r = sysfs_driver(c->sysfs_fd, &driver);
+	if (r < 0)
+		return unknown(c, "the driver cannot be read: %s", strerror(-r));
+	if (sysfs_has_vfio(c->sysfs_fd))
+		return holds(c, "%s", driver ?: "a driver of VFIO");
+
+	(void)sysfs_driver_override(c->sysfs_fd, &override); /* without it, nothing is told */
+	if (bind == MARK_BIND_NEVER) {
+		mend(c,
+		     "modprobe vfio-pci && cd " DEVICE_DIRECTORY "%s && "
+		     "echo vfio-pci > driver_override && %s%s%secho %s > /sys/bus/pci/drivers_probe",
+		     c->bdf, driver ? "echo " : "", driver ? c->bdf : "",
+		     driver ? " > driver/unbind && " : "", c->bdf);
+		return fails(c, "%s%s has it, and VFIO_ALIAS_BIND=never leaves binding to others",
+			     driver ? "driver " : "no driver", driver ?: "");
+	}
+	if (driver && bind == MARK_BIND_AUTO) {
+		mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", c->bdf, c->bdf);
+		return fails(c,
+			     "driver %s has it; the service takes it from a driver with "
+			     "VFIO_ALIAS_BIND=force only",
+			     driver);
+	}
+	if (override && !streq(override, "vfio-pci"))
+		return holds(c,
+			     "%s%s; the service binds it to vfio-pci, and sets driver_override, "
+			     "which is %s",
+			     driver ? "driver " : "none", driver ?: "", override);
+	return holds(c, "%s%s; the service binds it to vfio-pci", driver ? "driver " : "none",
+		     driver ?: "");
+}
+
+static enum explain_state check_group(struct context *c)
+{
+	_cleanup_free_ char *others = NULL, *bdf = NULL, *driver = NULL;
+	int r;
+
+	r = sysfs_describe_group(c->sysfs_fd, c->bdf, &others);
+	if (r == 0)
+		r = sysfs_iommu_group_obstacle(c->sysfs_fd, &bdf, &driver);
+	if (r == -ENOENT)
+		return *others ? holds(c, "with %s", others) :
+				 holds(c, "the device is alone in it");
+	if (r < 0)
+		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
+	if (streq(bdf, c->bdf))
+		/* That its driver has to go is told before. */
+		return *others ? holds(c, "with %s", others) :
+				 holds(c, "the device is alone in it");
+	mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
+	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
+}
+
+static enum explain_state check_holder(struct context *c)
+{
+	pid_t ours[] = { 1, getpid(), c->service.main_pid };
+	const struct vfio_way way = { .group = c->group,
+				      .noiommu = sysfs_group_is_noiommu(c->sysfs_fd) };
+	char path[VFIO_PATH_SIZE];
+	const char *tails[2] = {};
+	_cleanup_free_ char *name = NULL, *device = NULL;
+	struct holder holder;
+	size_t found = 0;
+	int r = -ENOENT;
+
+	if (c->session_open)
+		return holds(c, "the service has it open");
+
+	tails[0] = vfio_path(path, &way) + strlen("/dev");
+	if (sysfs_vfio_name(c->sysfs_fd, &name) == 0 &&
+	    asprintf(&device, "/vfio/devices/%s", name) >= 0)
+		tails[1] = device;
+	for (size_t i = 0; i < ARRAY_SIZE(tails) && tails[i] && r == -ENOENT; i++) {
+		r = holder_find_open("/proc", tails[i], ours, ARRAY_SIZE(ours), &holder);
+		found = i;
+	}
+	if (r == 0) {
+		mend(c, "kill %d", (int)holder.pid);
+		return fails(c, "%s (pid %d) has /dev%s open", holder.name, (int)holder.pid,
+			     tails[found]);
+	}
+	if (r != -ENOENT)
+		return unknown(c, "/proc: %s", strerror(-r));
+	if (!c->root)
+		return unknown(c,
+			       "which files other users' processes have open, takes root to see");
+	return holds(c, "no other process has %s open", path);
+}
+
+static enum explain_state check_lockdown(struct context *c)
+{
+	_cleanup_free_ char *level = NULL;
+	int r;
+
+	r = sysfs_lockdown(&level);
+	if (r == -ENOENT)
+		return holds(c, "this kernel has none");
+	if (!sysfs_group_is_noiommu(c->sysfs_fd))
+		return holds(c, "%s; it does not matter, for an IOMMU contains the device",
+			     r == 0 ? level : "not known");
+	if (r < 0)
+		return unknown(c, "/sys/kernel/security/lockdown: %s", strerror(-r));
+	if (!streq(level, "none")) {
+		mend(c, "use an IOMMU, or boot without lockdown (Secure Boot turns it on)");
+		return fails(c, "%s: the kernel makes no files in no-IOMMU mode", level);
+	}
+	return holds(c, "none");
+}
+
+/* ---- the service ---- */
+
+static enum explain_state check_service(struct context *c)
+{
+	const struct service_unit *unit = &c->service;
+
+	if (c->service_error < 0) {
+		const char *why = strerror(-c->service_error);
+		int service = status_service();
+
+		if (service == STATUS_SERVICE_RUNNING)
+			return holds(c, "it runs; systemd cannot be asked (%s)", why);
+		if (service < 0)
+			return unknown(c, "systemd cannot be asked (%s)", why);
+		mend(c, "systemctl start " SERVICE);
+		return fails(c, "it does not run; systemd cannot be asked (%s)", why);
+	}
+	if (streq(unit->active_state, "active") || streq(unit->active_state, "reloading"))
+		return holds(c, "%s, pid %d", unit->active_state, (int)unit->main_pid);
+	if (streq(unit->load_state, "not-found")) {
+		mend(c, "install vfio-alias-shim, then: systemctl daemon-reload && "
+			"systemctl start " SERVICE);
+		return fails(c, "systemd has no unit " SERVICE_UNIT);
+	}
+	if (streq(unit->load_state, "masked"))
+		mend(c, "systemctl unmask " SERVICE " && systemctl start " SERVICE);
+	else
+		mend(c, "systemctl start " SERVICE);
+	return fails(c, "it is %s (journalctl -u " SERVICE " has its past)",
+		     streq(unit->load_state, "masked") ? "masked" : unit->active_state);
+}
+
+static enum explain_state check_session(struct context *c)
+{
+	if (c->session_open)
+		return holds(c, "open");
+	mend(c, "systemctl reload " SERVICE);
+	if (!c->status.bdf)
+		return fails(c, "the service knows nothing of the device");
+	return fails(c, "the service says %s%s%s", c->status.state, c->status.reason ? ": " : "",
+		     c->status.reason ?: "");
+}
+
+/* ---- an item of the mark ---- */
+
+static const struct sysfs_alias *find_alias(const struct context *c)
+{
+	for (size_t i = 0; i < c->n_aliases; i++) {
+		const struct sysfs_alias *alias = &c->aliases[i];
+
+		if (alias->bar == c->item->bar && alias->offset == c->item->offset &&
+		    alias->size == c->item->length && alias->flags & VFIO_ALIAS_FLAG_SYSFS)
+			return alias;
+	}
+	return NULL;
+}
+
+static enum explain_state check_clear(struct context *c)
+{
+	struct holder holder;
+	int r;
+
+	c->alias = find_alias(c);
+	if (c->alias)
+		return holds(c, "the kernel has claimed the range");
+	r = holder_find_mapping("/proc", c->bdf, c->item->bar, &holder);
+	if (r == 0) {
+		mend(c, "kill %d", (int)holder.pid);
+		return fails(c, "%s (pid %d) has mapped %s", holder.name, (int)holder.pid,
+			     holder.file);
+	}
+	if (r != -ENOENT)
+		return unknown(c, "/proc: %s", strerror(-r));
+	if (!c->root)
+		return unknown(c, "what other users' processes have mapped, takes root to see");
+	return holds(c, "no process has mapped BAR %u by a file", c->item->bar);
+}
+
+/* Why the service has not made the alias, as it says; NULL if it says nothing. */
+static const char *service_reason(const struct context *c)
+{
+	for (size_t i = 0; i < c->status.n_aliases; i++) {
+		const struct status_alias *alias = &c->status.aliases[i];
+
+		if (alias->bar == c->item->bar && alias->offset == c->item->offset &&
+		    alias->size == c->item->length)
+			return alias->reason;
+	}
+	return NULL;
+}
+
+static enum explain_state check_alias(struct context *c)
+{
+	const char *reason = service_reason(c);
+
+	if (c->alias)
+		return holds(c, "the kernel has it");
+	mend(c, "systemctl reload " SERVICE);
+	if (!reason)
+		return fails(c, "the kernel does not have it");
+	return fails(c, "the kernel does not have it; the service says: %s", reason);
+}
+
+static const char *item_file(const struct context *c, char buffer[static SYSFS_BAR_FILE_SIZE])
+{
+	return sysfs_bar_file(buffer, c->item->bar, c->item->type == VFIO_ALIAS_MEMORY_WC);
+}
+
+static enum explain_state check_file(struct context *c)
+{
+	uint64_t length = c->bars[c->item->bar].length;
+	char file[SYSFS_BAR_FILE_SIZE];
+	struct stat st;
+
+	item_file(c, file);
+	if (fstatat(c->sysfs_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size == length)
+		return holds(c, DEVICE_DIRECTORY "%s/%s", c->bdf, file);
+	mend(c, "systemctl restart " SERVICE);
+	return fails(c, DEVICE_DIRECTORY "%s/%s is missing, or not of the BAR's length", c->bdf,
+		     file);
+}
+
+/* "root:fpga 0660", with numbers where there is no name. To be freed; NULL without memory. */
+static char *describe_access(uid_t owner, gid_t group, mode_t mode)
+{
+	const struct passwd *user = getpwuid(owner);
+	const struct group *members = getgrgid(group);
+	char user_number[16], group_number[16], *text;
+
+	snprintf(user_number, sizeof(user_number), "%u", owner);
+	snprintf(group_number, sizeof(group_number), "%u", group);
+	if (asprintf(&text, "%s:%s %04o", user ? user->pw_name : user_number,
+		     members ? members->gr_name : group_number, mode) < 0)
+		return NULL;
+	return text;
+}
+
+static enum explain_state check_access(struct context *c)
+{
+	_cleanup_free_ char *is = NULL, *should = NULL;
+	char file[SYSFS_BAR_FILE_SIZE];
+	struct stat st;
+
+	if (fstatat(c->sysfs_fd, item_file(c, file), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return unknown(c, "%s: %s", file, strerror(errno));
+	is = describe_access(st.st_uid, st.st_gid, st.st_mode & 07777);
+	if (st.st_uid == c->mark->owner && st.st_gid == c->mark->group &&
+	    (st.st_mode & 07777) == c->mark->mode)
+		return holds(c, "%s", is ?: "as the mark says");
+	should = describe_access(c->mark->owner, c->mark->group, c->mark->mode);
+	mend(c, "systemctl reload " SERVICE);
+	return fails(c, "%s, and the mark says %s", is ?: "not the mark's", should ?: "otherwise");
+}
+
+/* The records that mappings of user space get their type from, as root can see them. */
+static int read_memtype(const struct context *c, char ret[static MEMTYPE_NAME_SIZE])
+{
+	_cleanup_fclose_ FILE *list = NULL;
+	int r;
+
+	r = sysfs_open_memtypes(&list);
+	if (r < 0)
+		return r == -ENOENT ? -ENODATA : r;
+	return memtype_find(list, c->bars[c->item->bar].start + c->item->offset, c->item->length,
+			    ret);
+}
+
+static enum explain_state check_page_table(struct context *c)
+{
+	const char *wanted = mark_type_name(c->item->type);
+	bool wc = c->item->type == VFIO_ALIAS_MEMORY_WC;
+	char recorded[MEMTYPE_NAME_SIZE];
+	int r;
+
+	if (c->alias->type != c->item->type) {
+		mend(c, "systemctl restart " SERVICE);
+		return fails(c, "the kernel's page table has %s for the range and not %s",
+			     mark_type_name(c->alias->type) ?: "another type", wanted);
+	}
+	r = read_memtype(c, recorded);
+	if (r == -ENOTUNIQ || r == -ENOENT ||
+	    (r == 0 && wc != streq(recorded, "write-combining"))) {
+		mend(c, "systemctl restart " SERVICE);
+		return fails(c, "debugfs, x86/pat_memtype_list: the range is recorded as %s",
+			     r == 0	    ? recorded :
+			     r == -ENOTUNIQ ? "of several memory types" :
+					      "of none, or in part only");
+	}
+	if (r == 0)
+		return holds(c, "%s: the kernel's page table and x86/pat_memtype_list say so",
+			     wanted);
+	return holds(c, "%s: the kernel's page table says so (x86/pat_memtype_list: %s)", wanted,
+		     !c->root	   ? "takes root to see" :
+		     r == -ENODATA ? "not there" :
+				     strerror(-r));
+}
+
+/* ---- all ---- */
+
+enum check_id {
+	CHECK_DEVICE,
+	CHECK_MARK,
+	CHECK_SENSE,
+	CHECK_PAT,
+	CHECK_IOMMU,
+	CHECK_MODULES,
+	CHECK_DRIVER,
+	CHECK_GROUP,
+	CHECK_HOLDER,
+	CHECK_LOCKDOWN,
+	CHECK_SERVICE,
+	CHECK_SESSION,
+	/* The same for each item of the mark */
+	CHECK_CLEAR,
+	CHECK_ALIAS,
+	CHECK_FILE,
+	CHECK_ACCESS,
+	CHECK_PAGE_TABLE,
+	CHECKS,
+};
+
+#define NEEDS(id) (1U << CHECK_##id)
+
+static const struct check {
+	const char *name;
+	enum explain_state (*look)(struct context *c);
+	unsigned int needs; /* else it is not reached */
+} checks[CHECKS] = {
+	[CHECK_DEVICE] = { "device", check_device, 0 },
+	[CHECK_MARK] = { "mark", check_mark, NEEDS(DEVICE) },
+	[CHECK_SENSE] = { "mark's sense", check_sense, NEEDS(MARK) },
+	[CHECK_PAT] = { "PAT", check_pat, 0 },
+	[CHECK_IOMMU] = { "IOMMU", check_iommu, NEEDS(DEVICE) },
+	[CHECK_MODULES] = { "modules", check_modules, 0 },
+	[CHECK_DRIVER] = { "driver", check_driver, NEEDS(DEVICE) },
+	[CHECK_GROUP] = { "IOMMU group", check_group, NEEDS(IOMMU) },
+	[CHECK_HOLDER] = { "group's holder", check_holder, NEEDS(IOMMU) },
+	[CHECK_LOCKDOWN] = { "lockdown", check_lockdown, NEEDS(IOMMU) },
+	[CHECK_SERVICE] = { "service", check_service, 0 },
+	[CHECK_SESSION] = { "session", check_session, NEEDS(CLEAR) - 1 },
+	[CHECK_CLEAR] = { "other mappings", check_clear, NEEDS(SENSE) },
+	[CHECK_ALIAS] = { "alias", check_alias, NEEDS(SESSION) | NEEDS(CLEAR) },
+	[CHECK_FILE] = { "file", check_file, NEEDS(ALIAS) },
+	[CHECK_ACCESS] = { "access", check_access, NEEDS(FILE) },
+	[CHECK_PAGE_TABLE] = { "page table", check_page_table, NEEDS(ALIAS) },
+};
+
+/* Looks at condition @id. @states: of all so far. Returns 0 or -ENOMEM. */
+static int look(struct context *c, enum check_id id, enum explain_state states[static CHECKS],
+		struct explanation *explanation)
+{
+	struct explain_condition *conditions;
+	bool reached = true;
+
+	conditions = reallocarray(explanation->conditions, explanation->n + 1, sizeof(*conditions));
+	if (!conditions)
+		return -ENOMEM;
+	explanation->conditions = conditions;
+	c->now = &conditions[explanation->n++];
+	*c->now = (struct explain_condition){ .name = checks[id].name };
+	if (c->item) {
+		c->now->item = printable(c->item->text, c->item->text_length);
+		if (!c->now->item)
+			return -ENOMEM;
+	}
+
+	for (size_t i = 0; i < id; i++)
+		if (checks[id].needs & 1U << i &&
+		    (states[i] == EXPLAIN_FAILS || states[i] == EXPLAIN_NOT_REACHED))
+			reached = false;
+	c->now->state = states[id] = reached ? checks[id].look(c) : EXPLAIN_NOT_REACHED;
+	return reached && !c->now->text ? -ENOMEM : 0;
+}
+
+/* What the service and the kernel have, before the first condition. */
+static void read_present(struct context *c)
+{
+	_cleanup_close_ int directory = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = sysfs_open_device(c->bdf);
+
+	/* What cannot be read is missed by the condition that is about it. */
+	c->service_error = service_query(&c->service);
+	if (directory >= 0)
+		(void)status_read(directory, c->bdf, &c->status);
+	if (fd >= 0)
+		(void)sysfs_read_aliases(fd, &c->aliases, &c->n_aliases);
+	close_fd(fd);
+
+	c->session_open = c->n_aliases > 0 || streq(c->status.state, "published");
+	/* An alias that was tried has its own reason. */
+	for (size_t i = 0; i < c->status.n_aliases; i++)
+		c->session_open |= c->status.aliases[i].reason || c->status.aliases[i].file;
+	/* What an end of the service has left is not the service's. */
+	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
+	    !streq(c->service.active_state, "reloading"))
+		c->session_open = false;
+}
+
+static void context_clear(struct context *c)
+{
+	close_fd(c->sysfs_fd);
+	service_unit_clear(&c->service);
+	free(c->rule);
+	mark_text_clear(&c->text);
+	mark_free(c->mark);
+	status_clear(&c->status);
+	free(c->aliases);
+}
+
+int explain(const char *bdf, struct explanation *ret)
+{
+	_cleanup_(context_clear) struct context c = {
+		.bdf = bdf,
+		.root = geteuid() == 0,
+		.sysfs_fd = -EBADF,
+	};
+	_cleanup_explanation_ struct explanation explanation = {};
+	enum explain_state states[CHECKS];
+	int r = 0;
+
+	read_present(&c);
+	for (unsigned int id = 0; id < CHECK_CLEAR && r == 0; id++)
+		r = look(&c, (enum check_id)id, states, &explanation);
+
+	explanation.proven = states[CHECK_SESSION] == EXPLAIN_HOLDS;
+	for (size_t i = 0; c.mark && i < c.mark->n_items; i++) {
+		c.item = &c.mark->items[i];
+		for (unsigned int id = CHECK_CLEAR; id < CHECKS && r == 0; id++)
+			r = look(&c, (enum check_id)id, states, &explanation);
+		explanation.proven &= states[CHECK_ACCESS] == EXPLAIN_HOLDS &&
+				      states[CHECK_PAGE_TABLE] == EXPLAIN_HOLDS;
+	}
+	if (r < 0)
+		return r;
+
+	*ret = explanation;
+	explanation = (struct explanation){};
+	return 0;
+}
+
+void explanation_clear(struct explanation *explanation)
+{
+	for (size_t i = 0; i < explanation->n; i++) {
+		free(explanation->conditions[i].item);
+		free(explanation->conditions[i].text);
+		free(explanation->conditions[i].mend);
+	}
+	free(explanation->conditions);
+	*explanation = (struct explanation){};
+}
+
+const struct explain_condition *explanation_first_failure(const struct explanation *explanation)
+{
+	for (size_t i = 0; i < explanation->n; i++)
+		if (explanation->conditions[i].state == EXPLAIN_FAILS)
+			return &explanation->conditions[i];
+	return NULL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which rule marks a device, as far as its text tells: for a message. Whether udev applies it
+ * depends on conditions that only udev can evaluate.
+ */
+#ifndef SHIM_UDEV_RULES_H
+#define SHIM_UDEV_RULES_H
+
+#include <stdio.h>
+
+#include "pci.h"
+
+/* How a rule can name a device. */
+struct udev_rules_device {
+	char bdf[PCI_BDF_SIZE];
+	uint16_t vendor, device;
+};
+
+/*
+ * Finds the first rule that sets VFIO_ALIAS and has in its text the device's address, or its
+ * vendor and device in four hexadecimal digits each.
+ * @ret_line: its (first) line, counted from 1
+ * Returns 0, or -ENOENT if there is none.
+ */
+int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigned int *ret_line);
+
+/*
+ * Looks through the files of udev's directories of rules, see udev(7).
+ * @root: "" or the directory in place of /
+ * @ret_where: "FILE:LINE", to be freed
+ * Returns 0, -ENOENT if there is no such rule, or -errno.
+ */
+int udev_rules_search(const char *root, const struct udev_rules_device *device, char **ret_where);
+
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <getopt.h>
+#include <inttypes.h>
+#include <libsmartcols.h>
+
+#include "bench.h"
+#include "json.h"
+#include "svg.h"
+#include "verb.h"
+
+static const char usage[] =
+	"Usage: vfio-alias bench BDF BAR --yes-write [--offset N --length N] [--svg FILE] [--json]\n"
+	"\n"
+	"Stores to a BAR, uncached by resourceN and write-combining by resourceN_wc, by way of\n"
+	"storing and size of a block. It overwrites the BAR's first 1M, or the range:\n"
+	"\n"
+	"      --yes-write  that may be overwritten, over and over; registers take effect\n"
+	"      --offset N   where the range begins in the BAR; a multiple of 64, as the length\n"
+	"      --length N   its length; numbers with 0x, K, M, G\n"
+	"      --svg FILE   a plot, too\n"
+	"      --json       for programs\n"
+	"  -h, --help       show this\n";
+
+struct side {
+	struct bench_place place;
+	const char *why_not; /* NULL if it was measured */
+	char *message;	     /* what why_not is of, if it had to be made */
+	bench_rates *rates;
+	bool restored;
+};
+
+struct task {
+	char bdf[PCI_BDF_SIZE];
+	unsigned int bar;
+	uint64_t offset, length;
+	const char *svg;
+	bool yes_write, json;
+	int sysfs_fd;
+	struct side sides[BENCH_SIDES];
+};
+
+static void task_clear(struct task *task)
+{
+	close_fd(task->sysfs_fd);
+	for (size_t i = 0; i < BENCH_SIDES; i++) {
+		free(task->sides[i].rates);
+		free(task->sides[i].message);
+	}
+}
+
+/* ---- what is printed ---- */
+
+static const char *const headings[] = { "STORES", "BLOCK", "UC MB/s", "WC MB/s", "WC/UC" };
+enum { COLUMN_WAY, COLUMN_BLOCK, COLUMN_UC, COLUMN_WC, COLUMN_RATIO };
+
+static void unref_tablep(struct libscols_table **table)
+{
+	scols_unref_table(*table); /* accepts NULL */
+}
+
+/* "-" for what was not measured */
+static void format_number(char *buffer, size_t size, double value)
+{
+	if (value > 0)
+		snprintf(buffer, size, value < 10 ? "%.2f" : "%.0f", value);
+	else
+		snprintf(buffer, size, "-");
+}
+
+static int add_row(struct libscols_table *table, const struct task *task, size_t way, size_t block)
+{
+	struct libscols_line *line = scols_table_new_line(table, NULL);
+	double uc = task->sides[BENCH_UC].rates[way][block];
+	double wc = task->sides[BENCH_WC].rates[way][block];
+	char size[FORMAT_SIZE_MAX], number[32];
+	int r;
+
+	if (!line)
+		return -ENOMEM;
+	r = scols_line_set_data(line, COLUMN_WAY, stores_ways[way].name);
+	if (r == 0)
+		r = scols_line_set_data(line, COLUMN_BLOCK, format_size(size, BENCH_BLOCK(block)));
+	format_number(number, sizeof(number), uc / 1e6);
+	if (r == 0)
+		r = scols_line_set_data(line, COLUMN_UC, number);
+	format_number(number, sizeof(number), wc / 1e6);
+	if (r == 0)
+		r = scols_line_set_data(line, COLUMN_WC, number);
+	format_number(number, sizeof(number), uc > 0 ? wc / uc : 0);
+	if (r == 0)
+		r = scols_line_set_data(line, COLUMN_RATIO, number);
+	return r;
+}
+
+static bool was_measured(const struct task *task, size_t way, size_t block)
+{
+	return task->sides[BENCH_UC].rates[way][block] > 0 ||
+	       task->sides[BENCH_WC].rates[way][block] > 0;
+}
+
+static int print_table(const struct task *task)
+{
+	_cleanup_(unref_tablep) struct libscols_table *table = scols_new_table();
+
+	if (!table)
+		return -ENOMEM;
+	scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER);
+	for (size_t i = 0; i < ARRAY_SIZE(headings); i++)
+		if (!scols_table_new_column(table, headings[i], 0,
+					    i == COLUMN_WAY ? 0 : SCOLS_FL_RIGHT))
+			return -ENOMEM;
+	for (size_t i = 0; i < stores_n_ways; i++)
+		for (size_t j = 0; j < BENCH_BLOCKS; j++) {
+			int r = was_measured(task, i, j) ? add_row(table, task, i, j) : 0;
+
+			if (r < 0)
+				return r;
+		}
+	return scols_print_table(table);
+}
+
+static int add_rate(struct json_object *array, const char *stores, uint64_t block, double rate)
+{
+	struct json_object *object = json_object_new_object();
+	int r;
+
+	r = json_append(array, object);
+	if (r == 0)
+		r = json_add_string(object, "stores", stores);
+	if (r == 0)
+		r = json_add(object, "block", json_object_new_uint64(block));
+	if (r == 0)
+		r = json_add(object, "bytes_per_second", json_object_new_int64((int64_t)rate));
+	return r;
+}
+
+static int add_side(struct json_object *parent, enum bench_side i, const struct side *side)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *array;
+
+	if (json_add(parent, bench_side_names[i], object) < 0 ||
+	    json_add_string(object, "file", side->place.file) < 0 ||
+	    json_add_string(object, "why_not", side->why_not) < 0 ||
+	    json_add(object, "offset", json_object_new_uint64(side->place.offset)) < 0 ||
+	    json_add(object, "length", json_object_new_uint64(side->place.length)) < 0 ||
+	    json_add(object, "restored", json_object_new_boolean(side->restored)) < 0)
+		return -ENOMEM;
+	array = json_object_new_array();
+	if (json_add(object, "rates", array) < 0)
+		return -ENOMEM;
+	for (size_t j = 0; j < stores_n_ways * BENCH_BLOCKS; j++) {
+		double rate = side->rates[j / BENCH_BLOCKS][j % BENCH_BLOCKS];
+
+		if (rate > 0 && add_rate(array, stores_ways[j / BENCH_BLOCKS].name,
+					 BENCH_BLOCK(j % BENCH_BLOCKS), rate) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* NULL without memory. */
+static struct json_object *to_json(const struct task *task)
+{
+	_cleanup_json_ struct json_object *object = json_object_new_object();
+
+	if (json_add_string(object, "bdf", task->bdf) < 0 ||
+	    json_add(object, "bar", json_object_new_uint64(task->bar)) < 0)
+		return NULL;
+	for (unsigned int i = 0; i < BENCH_SIDES; i++)
+		if (add_side(object, (enum bench_side)i, &task->sides[i]) < 0)
+			return NULL;
+	return TAKE_PTR(object);
+}
+
+static const char *tick_block(double value, char *buffer, size_t size)
+{
+	char text[FORMAT_SIZE_MAX];
+
+	snprintf(buffer, size, "%s", format_size(text, (uint64_t)value));
+	return buffer;
+}
+
+static const char *tick_rate(double value, char *buffer, size_t size)
+{
+	static const char *const units[] = { "B/s", "kB/s", "MB/s", "GB/s", "TB/s" };
+	size_t i = 0;
+
+	for (; value >= 999.5 && i < ARRAY_SIZE(units) - 1; i++)
+		value /= 1000;
+	snprintf(buffer, size, "%.0f %s", value, units[i]);
+	return buffer;
+}
+
+static int write_plot(const struct task *task, FILE *stream)
+{
+	const size_t n = BENCH_SIDES * stores_n_ways;
+	_cleanup_free_ struct svg_curve *curves = calloc(n, sizeof(*curves));
+	_cleanup_free_ struct svg_point *points = calloc(n * BENCH_BLOCKS, sizeof(*points));
+	_cleanup_free_ char *names = calloc(n, 32), *title = NULL;
+	struct svg_plot plot = {
+		.x_label = "bytes of a block",
+		.y_label = "bytes a second",
+		.x_base = 4,
+		.y_base = 10,
+		.x_tick = tick_block,
+		.y_tick = tick_rate,
+		.curves = curves,
+	};
+
+	if (!curves || !points || !names)
+		return -ENOMEM;
+	if (asprintf(&title, "Stores to BAR %u of %s", task->bar, task->bdf) < 0) {
+		title = NULL;
+		return -ENOMEM;
+	}
+	plot.title = title;
+	for (size_t i = 0; i < n; i++) {
+		const struct side *side = &task->sides[i / stores_n_ways];
+		struct svg_curve *curve = &curves[plot.n_curves];
+		struct svg_point *own = &points[i * BENCH_BLOCKS];
+		size_t way = i % stores_n_ways;
+
+		*curve = (struct svg_curve){
+			.name = names + i * 32,
+			.colour = (unsigned int)way,
+			.dashed = i / stores_n_ways == BENCH_UC,
+			.points = own,
+		};
+		snprintf(names + i * 32, 32, "%s, %s", bench_side_names[i / stores_n_ways],
+			 stores_ways[way].name);
+		for (size_t j = 0; j < BENCH_BLOCKS; j++)
+			if (side->rates[way][j] > 0)
+				own[curve->n_points++] = (struct svg_point){ (double)BENCH_BLOCK(j),
+									     side->rates[way][j] };
+		if (curve->n_points > 0)
+			plot.n_curves++;
+	}
+	return svg_write(stream, &plot);
+}
+
+/* ---- what is done ---- */
+
+static const char *progress_side; /* NULL without a terminal */
+
+static void show_progress(const struct stores_way *way, uint64_t block)
+{
+	char size[FORMAT_SIZE_MAX];
+
+	if (progress_side)
+		fprintf(stderr, "\r\033[K%s: %s, blocks of %s", progress_side, way->what,
+			format_size(size, block));
+}
+
+/* Returns VERB_DONE also if the side cannot be measured. */
+static int measure_side(struct task *task, enum bench_side i)
+{
+	struct side *side = &task->sides[i];
+	bool terminal = isatty(STDERR_FILENO);
+	enum bench_end end;
+
+	if (side->why_not)
+		return VERB_DONE;
+	progress_side = terminal ? bench_side_names[i] : NULL;
+	end = bench_run(task->sysfs_fd, &side->place, show_progress, side->rates, &side->restored);
+	if (terminal)
+		fputs("\r\033[K", stderr);
+
+	switch (end) {
+	case BENCH_DONE:
+		if (!side->restored)
+			verb_say("%s: not all of what was overwritten could be restored: are "
+				 "there registers?",
+				 side->place.file);
+		return VERB_DONE;
+	case BENCH_FAILED:
+		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
+			     errno == EINVAL ? "; VFIO or a driver has the BAR" : "") < 0)
+			side->message = NULL;
+		side->why_not = side->message ?: "out of memory";
+		return VERB_DONE;
+	case BENCH_REVOKED:
+		verb_say("%s: the mapping was taken back while it was written (SIGBUS): the "
+			 "service was stopped, or the device was taken; what was overwritten is "
+			 "not restored",
+			 side->place.file);
+		return VERB_FAILED;
+	case BENCH_INTERRUPTED:
+		verb_say("interrupted; what was overwritten is restored");
+		return VERB_FAILED;
+	}
+	return VERB_FAILED;
+}
+
+/* Names what would be overwritten. */
+static int refuse(const struct task *task)
+{
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+
+	for (size_t i = 0; i < BENCH_SIDES; i++) {
+		const struct side *side = &task->sides[i];
+
+		if (!side->why_not)
+			verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
+				 format_size(offset, side->place.offset),
+				 format_size(length, side->place.length), task->bar, task->bdf,
+				 side->place.file);
+	}
+	return verb_usage("registers there would take effect; --yes-write if that may be");
+}
+
+/* Looks at the device and chooses what to write. Returns a VERB_x. */
+static int prepare(struct task *task)
+{
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	_cleanup_free_ char *driver = NULL;
+	struct pci_bar bars[PCI_BARS];
+	const struct pci_bar *bar = &bars[task->bar];
+	size_t n = 0;
+	int r;
+
+	task->sysfs_fd = sysfs_open_device(task->bdf);
+	r = task->sysfs_fd < 0 ? task->sysfs_fd : sysfs_read_bars(task->sysfs_fd, bars);
+	if (r == 0)
+		r = sysfs_driver(task->sysfs_fd, &driver);
+	if (r == 0 && sysfs_has_vfio(task->sysfs_fd))
+		r = sysfs_read_aliases(task->sysfs_fd, &aliases, &n);
+	if (r < 0) {
+		verb_say("%s: %s", task->bdf,
+			 r == -ENOENT ? "there is no such PCI device" : strerror(-r));
+		return VERB_FAILED;
+	}
+	if (driver && !sysfs_has_vfio(task->sysfs_fd)) {
+		verb_say("%s: driver %s uses the device", task->bdf, driver);
+		return VERB_FAILED;
+	}
+	if (bar->kind != PCI_BAR_MEMORY || bar->length < page_size())
+		return verb_usage("BAR %u of %s is not one of memory, of a page at least",
+				  task->bar, task->bdf);
+	if (task->offset >= bar->length ||
+	    (task->length > 0 && task->length > bar->length - task->offset))
+		return verb_usage("the range is not in BAR %u, of %" PRIu64 " bytes", task->bar,
+				  bar->length);
+
+	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
+		struct side *side = &task->sides[i];
+
+		side->rates = calloc(stores_n_ways, sizeof(*side->rates));
+		if (!side->rates) {
+			verb_say("%s", strerror(ENOMEM));
+			return VERB_FAILED;
+		}
+		side->place = bench_choose(aliases, n, task->bar, task->offset,
+					   task->length ?: bar->length - task->offset,
+					   (enum bench_side)i);
+		if (task->length == 0 && side->place.length > BENCH_LENGTH)
+			side->place.length = BENCH_LENGTH;
+		if (side->place.length == 0)
+			side->why_not =
+				i == BENCH_WC ?
+					"no alias of the range is wc" :
+					"no alias of the range is uc, and what is claimed as "
+					"wc cannot be mapped otherwise";
+	}
+	return VERB_DONE;
+}
+
+static int run(struct task *task)
+{
+	_cleanup_fclose_ FILE *svg = NULL;
+	int r;
+
+	r = prepare(task);
+	if (r != VERB_DONE)
+		return r;
+	if (!task->yes_write)
+		return refuse(task);
+	if (task->svg) {
+		svg = fopen(task->svg, "we");
+		if (!svg) {
+			verb_say("%s: %s", task->svg, strerror(errno));
+			return VERB_FAILED;
+		}
+	}
+
+	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
+		r = measure_side(task, (enum bench_side)i);
+		if (r != VERB_DONE)
+			return r;
+	}
+	for (unsigned int i = 0; i < BENCH_SIDES; i++)
+		if (task->sides[i].why_not)
+			verb_say("%s cannot be measured: %s", bench_side_names[i],
+				 task->sides[i].why_not);
+	if (task->sides[BENCH_UC].why_not && task->sides[BENCH_WC].why_not)
+		return VERB_FAILED;
+
+	if (task->json) {
+		r = verb_print_json(to_json(task));
+		if (r != VERB_DONE)
+			return r;
+	} else {
+		r = print_table(task);
+		if (r < 0) {
+			verb_say("cannot print: %s", strerror(-r));
+			return VERB_FAILED;
+		}
+	}
+	if (svg) {
+		r = write_plot(task, svg);
+		if (r == 0 && fclose(TAKE_PTR(svg)) != 0)
+			r = -errno;
+		if (r < 0) {
+			verb_say("%s: %s", task->svg, strerror(-r));
+			return VERB_FAILED;
+		}
+	}
+	return verb_end();
+}
+
+/* A number of bytes of the range. Returns a VERB_x. */
+static int parse_range(const char *name, const char *text, uint64_t least, uint64_t *ret)
+{
+	if (parse_size(text, strlen(text), ret) == 0 && *ret % STORES_ALIGNMENT == 0 &&
+	    *ret >= least)
+		return VERB_DONE;
+	return verb_usage("%s must be a multiple of %zu, such as 64K%s", name, STORES_ALIGNMENT,
+			  least ? ", and not 0" : "");
+}
+
+int verb_bench(int argc, char *argv[])
+{
+	enum { OPTION_YES_WRITE = 0x100, OPTION_OFFSET, OPTION_LENGTH, OPTION_SVG, OPTION_JSON };
+	static const struct option options[] = {
+		{ "yes-write", no_argument, NULL, OPTION_YES_WRITE },
+		{ "offset", required_argument, NULL, OPTION_OFFSET },
+		{ "length", required_argument, NULL, OPTION_LENGTH },
+		{ "svg", required_argument, NULL, OPTION_SVG },
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	_cleanup_(task_clear) struct task task = { .sysfs_fd = -EBADF };
+	const char *bar;
+	int option, r = VERB_DONE;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		switch (option) {
+		case OPTION_YES_WRITE:
+			task.yes_write = true;
+			break;
+		case OPTION_OFFSET:
+			r = parse_range("--offset", optarg, 0, &task.offset);
+			break;
+		case OPTION_LENGTH:
+			r = parse_range("--length", optarg, STORES_ALIGNMENT, &task.length);
+			break;
+		case OPTION_SVG:
+			task.svg = optarg;
+			break;
+		case OPTION_JSON:
+			task.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return verb_end();
+		default:
+			return VERB_USAGE;
+		}
+		if (r != VERB_DONE)
+			return r;
+	}
+	if (argc - optind != 2)
+		return verb_usage("bench takes the address of a device and a BAR");
+	r = verb_parse_bdf(argv[optind], task.bdf);
+	if (r != VERB_DONE)
+		return r;
+	bar = argv[optind + 1];
+	if (strlen(bar) != 1 || *bar < '0' || *bar > '5')
+		return verb_usage("BAR must be 0 to 5");
+	task.bar = (unsigned int)(*bar - '0');
+	return run(&task);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <getopt.h>
+#include <langinfo.h>
+
+#include "explain.h"
+#include "json.h"
+#include "verb.h"
+
+static const char usage[] =
+	"Usage: vfio-alias explain BDF [--json]\n"
+	"\n"
+	"Each condition from the udev rule to the page table: what holds, what does not, what\n"
+	"could not be seen, and what would mend the first that does not hold.\n"
+	"\n"
+	"      --json  the same for programs\n"
+	"  -h, --help  show this\n"
+	"\n"
+	"The exit status is 0 if every alias is published and of the memory type that the mark\n"
+	"says, 1 if not, 2 for a wrong command line.\n";
+
+static const struct {
+	const char *symbol, *ascii, *colour;
+} marks[EXPLAIN_STATES] = {
+	[EXPLAIN_HOLDS] = { "\u2713", "+", "\033[32m" },
+	[EXPLAIN_FAILS] = { "\u2717", "x", "\033[31m" },
+	[EXPLAIN_UNKNOWN] = { "?", "?", "\033[33m" },
+	[EXPLAIN_NOT_REACHED] = { "\u00b7", ".", "\033[2m" },
+};
+
+/* no-color.org; and a terminal that is none gets no escapes */
+static bool use_colour(void)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && term && !streq(term, "dumb");
+}
+
+static void print_text(const char *bdf, const struct explanation *explanation)
+{
+	bool utf8 = streq(nl_langinfo(CODESET), "UTF-8"), colour = use_colour();
+	const struct explain_condition *failure = explanation_first_failure(explanation);
+	const char *item = NULL;
+	int width = 0;
+
+	for (size_t i = 0; i < explanation->n; i++) {
+		int length = (int)strlen(explanation->conditions[i].name);
+
+		width = length > width ? length : width;
+	}
+
+	puts(bdf);
+	for (size_t i = 0; i < explanation->n; i++) {
+		const struct explain_condition *condition = &explanation->conditions[i];
+		enum explain_state state = condition->state;
+
+		if (condition->item && !streq(condition->item, item)) {
+			item = condition->item;
+			printf("%s %s\n", bdf, item);
+		}
+		printf("  %s%s%s %-*s  %s\n", colour ? marks[state].colour : "",
+		       utf8 ? marks[state].symbol : marks[state].ascii, colour ? "\033[0m" : "",
+		       width, condition->name, condition->text ?: "not reached");
+	}
+	if (failure && failure->mend)
+		printf("mend: %s\n", failure->mend);
+}
+
+static int add_condition(struct json_object *array, const struct explain_condition *condition)
+{
+	struct json_object *object = json_object_new_object();
+	int r;
+
+	r = json_append(array, object);
+	if (r == 0)
+		r = json_add_string(object, "name", condition->name);
+	if (r == 0)
+		r = json_add_string(object, "item", condition->item);
+	if (r == 0)
+		r = json_add_string(object, "state", explain_state_names[condition->state]);
+	if (r == 0)
+		r = json_add_string(object, "text", condition->text);
+	if (r == 0)
+		r = json_add_string(object, "mend", condition->mend);
+	return r;
+}
+
+/* NULL without memory. */
+static struct json_object *to_json(const char *bdf, const struct explanation *explanation)
+{
+	_cleanup_json_ struct json_object *object = json_object_new_object();
+	struct json_object *array;
+
+	if (json_add_string(object, "bdf", bdf) < 0 ||
+	    json_add(object, "proven", json_object_new_boolean(explanation->proven)) < 0)
+		return NULL;
+	array = json_object_new_array();
+	if (json_add(object, "conditions", array) < 0)
+		return NULL;
+	for (size_t i = 0; i < explanation->n; i++)
+		if (add_condition(array, &explanation->conditions[i]) < 0)
+			return NULL;
+	return TAKE_PTR(object);
+}
+
+int verb_explain(int argc, char *argv[])
+{
+	enum { OPTION_JSON = 0x100 };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	_cleanup_explanation_ struct explanation explanation = {};
+	char bdf[PCI_BDF_SIZE];
+	bool json = false;
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		switch (option) {
+		case OPTION_JSON:
+			json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return verb_end();
+		default:
+			return VERB_USAGE;
+		}
+	}
+	if (argc - optind != 1)
+		return verb_usage("explain takes the address of one device");
+	r = verb_parse_bdf(argv[optind], bdf);
+	if (r != VERB_DONE)
+		return r;
+
+	r = explain(bdf, &explanation);
+	if (r < 0) {
+		verb_say("%s: %s", bdf, strerror(-r));
+		return VERB_FAILED;
+	}
+	if (json) {
+		r = verb_print_json(to_json(bdf, &explanation));
+	} else {
+		print_text(bdf, &explanation);
+		r = verb_end();
+	}
+	return r == VERB_DONE && !explanation.proven ? VERB_FAILED : r;
+}

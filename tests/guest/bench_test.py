@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vfio-alias bench. What it measures is not looked at, in a guest it means nothing."""
+
+import json
+import os
+import signal
+import subprocess
+from xml.etree import ElementTree
+
+from guest import EDU, IVSHMEM, TESTDEV, main, map_file, run, until
+import story_test as story
+import vfio
+from vfio import sysfs
+
+KIB, MIB = 1 << 10, 1 << 20
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def bench(*arguments):
+    return subprocess.run(["vfio-alias", "bench", *arguments], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+class Bench(story.Story):
+    def measured(self, side, longest):
+        """The ways of storing of a side, each of which has every block up to the longest."""
+        blocks = {}
+        for rate in side["rates"]:
+            self.assertGreater(rate["bytes_per_second"], 0)
+            blocks.setdefault(rate["stores"], []).append(rate["block"])
+        for found in blocks.values():
+            self.assertEqual(found, [64 << 2 * i for i in range(len(found))])
+            self.assertEqual(found[-1], longest)
+        return set(blocks)
+
+
+class Claims(Bench):
+    """A BAR with claims of both types, filled with what is to be restored."""
+
+    def setUp(self):
+        super().setUp()
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:uc@0+64K 2:wc@64K+64K"}})
+        self.views = [(map_file(sysfs(IVSHMEM, "resource2"), 64 * KIB), 0),
+                      (map_file(sysfs(IVSHMEM, "resource2_wc"), 64 * KIB, 64 * KIB), 64 * KIB)]
+        self.content = [os.urandom(64 * KIB) for _ in self.views]
+        for (view, _), content in zip(self.views, self.content):
+            view[:] = content
+
+    def assertUnchanged(self):
+        for (view, _), content in zip(self.views, self.content):
+            self.assertEqual(view[:], content)
+
+    def test_both_sides_are_measured_and_restored(self):
+        done = bench(IVSHMEM, "2", "--yes-write", "--json", "--svg", "plot.svg")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")  # progress is for terminals
+        told = json.loads(done.stdout)
+        self.assertEqual((told["bdf"], told["bar"]), (IVSHMEM, 2))
+        ways = self.measured(told["uc"], 64 * KIB)
+        self.assertEqual(self.measured(told["wc"], 64 * KIB), ways)
+        self.assertLessEqual({"8 bytes", "16 bytes", "non-temporal", "rep movsb", "memcpy"}, ways)
+        for side, file, offset in (("uc", "resource2", 0), ("wc", "resource2_wc", 64 * KIB)):
+            self.assertEqual((told[side]["file"], told[side]["offset"], told[side]["length"]),
+                             (file, offset, 64 * KIB))
+            self.assertTrue(told[side]["restored"])
+            self.assertIsNone(told[side]["why_not"])
+        self.assertUnchanged()
+
+        plot = ElementTree.parse("plot.svg").getroot()
+        self.assertEqual(plot.tag, SVG + "svg")
+        names = {title.text for title in plot.iter(SVG + "title")}
+        self.assertLessEqual({f"{side}, {way}" for side in ("uc", "wc") for way in ways}, names)
+
+    def test_the_table_has_both_sides_and_their_ratio(self):
+        done = bench(IVSHMEM, "2", "--yes-write", "--offset", "60K", "--length", "8K")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        head, *lines = done.stdout.splitlines()
+        self.assertEqual(head.split(), ["STORES", "BLOCK", "UC", "MB/s", "WC", "MB/s", "WC/UC"])
+        self.assertEqual({line.split()[-4] for line in lines}, {"64", "256", "1K", "4K"})
+        for line in lines:
+            self.assertNotIn("-", line.split()[-3:])
+        self.assertUnchanged()
+
+    def test_it_refuses_to_write_without_being_told(self):
+        done = bench(IVSHMEM, "2")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stdout, "")
+        self.assertIn(f"overwrite 0+64K of BAR 2 of {IVSHMEM}, by resource2\n", done.stderr)
+        self.assertIn(f"overwrite 64K+64K of BAR 2 of {IVSHMEM}, by resource2_wc\n", done.stderr)
+        self.assertIn("--yes-write", done.stderr)
+        self.assertUnchanged()
+
+    def test_an_alias_that_is_taken_back_ends_it_with_a_message(self):
+        with subprocess.Popen(["vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
+                               "64K"], text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            def mapped():
+                with open(f"/proc/{process.pid}/maps", encoding="ascii") as f:
+                    return "resource2_wc" in f.read()
+
+            until(mapped, "the mapping")
+            process.send_signal(signal.SIGSTOP)
+            story.systemctl("stop")
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate()
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(out, "")
+        self.assertIn("resource2_wc: the mapping was taken back", err)
+        self.assertIn("not restored", err)
+
+
+class Places(Bench):
+    def test_a_side_without_an_alias_says_so(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        done = bench(IVSHMEM, "2", "--yes-write", "--length", "4K", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("uc cannot be measured: no alias of the range is uc", done.stderr)
+        told = json.loads(done.stdout)
+        self.assertIn("no alias", told["uc"]["why_not"])
+        self.assertEqual(told["uc"]["rates"], [])
+        self.measured(told["wc"], 4 * KIB)
+
+    def test_files_of_the_pci_core_do_for_a_device_without_a_driver(self):
+        done = bench(IVSHMEM, "2", "--yes-write", "--offset", "1M", "--length", "4K", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = json.loads(done.stdout)
+        for side in ("uc", "wc"):
+            self.measured(told[side], 4 * KIB)
+            self.assertEqual(told[side]["offset"], MIB)
+
+    def test_a_bar_that_vfio_has_and_nobody_claims_cannot_be_mapped(self):
+        self.start({TESTDEV: {"VFIO_ALIAS": "0:uc"}, EDU: {"VFIO_ALIAS": "0:wc@0+64K"}})
+        done = bench(TESTDEV, "0", "--yes-write", "--length", "64", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no alias of the range is wc", done.stderr)
+        done = bench(EDU, "0", "--yes-write", "--offset", "512K", "--length", "64")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("uc cannot be measured", done.stderr)
+        self.assertIn("wc cannot be measured", done.stderr)
+
+    def test_what_is_in_use_or_not_there_is_refused(self):
+        run("modprobe", "pci-stub")
+        vfio.bind(EDU, "pci-stub")
+        self.addCleanup(vfio.unbind, EDU)
+        for arguments, status, said in (
+                ((EDU, "0"), 1, "driver pci-stub uses the device"),
+                (("0000:00:1e.7", "0"), 1, "no such PCI device"),
+                ((TESTDEV, "1"), 2, "not one of memory"),
+                ((IVSHMEM, "0"), 2, "of a page at least"),
+                ((IVSHMEM, "6"), 2, "0 to 5"),
+                ((IVSHMEM, "2", "--offset", "16M"), 2, "not in BAR 2"),
+                ((IVSHMEM, "2", "--offset", "15M", "--length", "2M"), 2, "not in BAR 2"),
+                ((IVSHMEM, "2", "--length", "0"), 2, "multiple of 64"),
+                ((IVSHMEM, "2", "--offset", "4"), 2, "multiple of 64"),
+                ((IVSHMEM,), 2, "a device and a BAR")):
+            with self.subTest(arguments):
+                done = bench(*arguments, "--yes-write")
+                self.assertEqual((done.returncode, done.stdout), (status, ""))
+                self.assertIn(said, done.stderr)
+
+
+if __name__ == "__main__":
+    main()

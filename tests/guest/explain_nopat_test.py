@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --append nopat
+"""vfio-alias explain on a machine without a page attribute table."""
+
+from explain_test import Explain
+from guest import IVSHMEM, main
+
+
+class NoPat(Explain):
+    def test_no_write_combining_without_pat(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        condition = self.assertFails(IVSHMEM, "PAT", "nopat")
+        self.assertIn("reboot", condition["mend"])
+
+
+if __name__ == "__main__":
+    main()
