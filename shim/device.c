@@ -329,7 +329,9 @@ static int bind(struct device *d, const char *driver)
 
 	r = modules_load(VFIO_DRIVER);
 	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module vfio-pci: %m");
+		return stop_at_error(d, OBSTACLE_EVENT, r,
+				     "the module vfio-pci is not loaded (%m): reload the service, "
+				     "which has it loaded");
 	if (!d->bound_by_service) { /* else it is known how the device was before */
 		r = sysfs_driver_override(d->sysfs_fd, &override);
 		if (r == 0)
@@ -470,7 +472,8 @@ static int step_open(struct device *d)
 	r = modules_load("vfio_iommu_type1");
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r,
-				     "cannot load the module vfio_iommu_type1: %m");
+				     "the module vfio_iommu_type1 is not loaded (%m): reload the "
+				     "service, which has it loaded");
 	r = sysfs_iommu_group(d->sysfs_fd, &group);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
