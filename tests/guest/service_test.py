@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service as an operator meets it: its sandbox, its messages."""
 
+import ctypes
+import json
 import os
 import re
+import socket
 import stat
 import subprocess
 
 from guest import EDU, IVSHMEM, main, run, until
-from story_test import SERVICE, Story, status, systemctl
+from story_test import RULES, SERVICE, Story, status, systemctl
 import vfio
 from vfio import sysfs
 
@@ -52,6 +55,23 @@ class Sandbox(Story):
             with self.subTest(path):
                 self.assertTrue(writable(path))
 
+    def test_the_buffer_for_events_of_udev_is_as_large_as_it_should_be(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        libc = ctypes.CDLL(None, use_errno=True)
+        pid = self.main_pid()
+        pidfd, sizes = os.pidfd_open(pid), []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+                continue
+            copy = libc.syscall(438, pidfd, int(fd), 0)  # pidfd_getfd()
+            self.assertGreaterEqual(copy, 0, os.strerror(ctypes.get_errno()))
+            with socket.socket(fileno=copy) as s:
+                if s.family == socket.AF_NETLINK:
+                    sizes.append(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+        os.close(pidfd)
+        self.assertEqual(len(sizes), 1)
+        self.assertGreaterEqual(sizes[0], 16 << 20)
+
     def test_a_group_that_belongs_to_a_user_is_opened(self):
         run("modprobe", "vfio-pci")
         vfio.bind(EDU, "vfio-pci")
@@ -76,6 +96,64 @@ class Sandbox(Story):
         run("modprobe", "-r", "vfio-pci", "vfio_iommu_type1")
         systemctl("reload")
         self.wait_for(IVSHMEM, "published")
+
+
+class Messages(Story):
+    def entries(self, *match):
+        """The service's messages as the journal has them, by fields."""
+        run("journalctl", "--sync")
+        lines = run("journalctl", "-o", "json", "--no-pager", f"--after-cursor={self.cursor}",
+                    "SYSLOG_IDENTIFIER=vfio-alias-shim", *match).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def setUp(self):
+        super().setUp()
+        last = run("journalctl", "-n", "1", "-o", "json", "--no-pager")
+        self.cursor = json.loads(last)["__CURSOR"]
+
+    def test_a_device_its_bar_and_its_alias_are_fields(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc@1M+1M"}, EDU: {"VFIO_ALIAS": "0:wx"}})
+        published, = self.entries(f"BDF={IVSHMEM}", "BAR=2", "ALIAS=2:wc@1M+1M")
+        self.assertIn("published 1M+1M as resource2_wc", published["MESSAGE"])
+        self.assertEqual(published["PRIORITY"], "6")
+        refused, = self.entries(f"BDF={EDU}")
+        self.assertEqual(refused["PRIORITY"], "4")
+        self.assertNotIn("BAR", refused)
+        self.assertNotEqual(refused["MESSAGE_ID"], published["MESSAGE_ID"])
+        for entry in self.entries():
+            self.assertRegex(entry["MESSAGE_ID"], "^[0-9a-f]{32}$")
+
+    def test_the_journal_explains_them(self):
+        run("journalctl", "--update-catalog")
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wx"}})
+        told = run("journalctl", "-x", "--no-pager", f"--after-cursor={self.cursor}",
+                   f"BDF={IVSHMEM}")
+        self.assertIn(f"Subject: The mark of {IVSHMEM} makes no sense", told)
+        self.assertIn("vfio-alias-shim.rules(5)", told)
+
+    def test_a_device_that_flaps_does_not_flood_the_journal(self):
+        """Its mark changes with each event, by an argument that the event has."""
+        with open(RULES, "w", encoding="ascii") as f:
+            for flap in "1", "2":
+                f.write(f'ENV{{SYNTH_ARG_FLAP}}=="{flap}", KERNEL=="{IVSHMEM}", '
+                        f'ENV{{VFIO_ALIAS}}="2:w{flap}"\n')
+            f.write(f'ENV{{SYNTH_ARG_FLAP}}=="3", KERNEL=="{IVSHMEM}", ENV{{VFIO_ALIAS}}="2:w3"\n')
+        systemctl("start")
+        rounds = 60
+        with open(sysfs(IVSHMEM, "uevent"), "w", encoding="ascii", buffering=1) as f:
+            for i in range(rounds):
+                f.write(f"change 01234567-89ab-cdef-0123-456789abcdef FLAP={1 + i % 2}\n")
+            f.write("change 01234567-89ab-cdef-0123-456789abcdef FLAP=3\n")
+        # What it has come to is told, however much was left out before.
+        at_the_end = until(lambda: [e["MESSAGE"] for e in self.entries(f"BDF={IVSHMEM}")
+                                    if "were left out" in e["MESSAGE"]], "the summary")
+        messages = [e["MESSAGE"] for e in self.entries(f"BDF={IVSHMEM}")]
+        left_out = sum(int(re.search("([0-9]+) messages were left out", m)[1])
+                       for m in at_the_end)
+        self.assertEqual(len(messages) - len(at_the_end) + left_out, rounds + 1)
+        self.assertLess(len(messages), rounds)
+        self.assertIn("now refused:", at_the_end[-1])
+        self.assertIn("2:w3", at_the_end[-1])
 
 
 if __name__ == "__main__":
