@@ -37,7 +37,7 @@ static inline void testbed_remove(void)
 /* Plugs a device in, of which udev tells with the next event. @mark: NULL if it is not marked */
 static inline char *testbed_plug(const char *subsystem, const char *name, const char *mark)
 {
-	const char *attributes[] = { "vendor",	 "0x1af4", "resource", TESTBED_RESOURCE,
+	const char *attributes[] = { "vendor",		"0x1af4",   "resource", TESTBED_RESOURCE,
 				     "driver_override", "(null)\n", NULL };
 	const char *properties[] = { mark_property_names[MARK_ALIAS], mark, NULL };
 	char *path;

@@ -93,9 +93,8 @@ Test(udev, an_event_tells_what_has_happened_and_the_mark)
 		const char *action;
 		enum udev_action expected;
 	} cases[] = {
-		{ "add", UDEV_PRESENT },   { "change", UDEV_PRESENT },
-		{ "move", UDEV_PRESENT },  { "bind", UDEV_BIND },
-		{ "unbind", UDEV_UNBIND }, { "remove", UDEV_REMOVE },
+		{ "add", UDEV_PRESENT }, { "change", UDEV_PRESENT }, { "move", UDEV_PRESENT },
+		{ "bind", UDEV_BIND },	 { "unbind", UDEV_UNBIND },  { "remove", UDEV_REMOVE },
 	};
 	_cleanup_free_ char *path = testbed_plug("pci", BDF, "2:wc");
 
