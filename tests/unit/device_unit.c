@@ -441,6 +441,23 @@ Test(device, a_new_mark_is_applied_as_a_difference)
 	expect("not removed", DEVICE_WAITING, "cannot remove an alias: Input/output error");
 }
 
+Test(device, a_mistake_does_not_cost_an_alias)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	mark.value[MARK_ALIAS] = "2:wx";
+	tell(UDEV_PRESENT);
+	expect("mistake", DEVICE_REFUSED, "the mark before stays in force");
+	cr_expect_eq(machine.n_aliases, 1);
+	cr_expect_eq(machine.n_created, 1);
+
+	/* Of what is lost nothing is in force. */
+	happen(UNBIND);
+	device_reload(device);
+	expect("lost", DEVICE_REFUSED, "TYPE must be wc or uc");
+	cr_expect_null(strstr(device->reason, "in force"));
+}
+
 Test(device, one_alias_that_waits_does_not_keep_the_others)
 {
 	_cleanup_status_ struct status status = {};
@@ -490,6 +507,15 @@ Test(device, what_the_kernel_does_not_tell_of_is_tried_again)
 	device_retry(device);
 	expect("free", DEVICE_PUBLISHED, NULL);
 	cr_expect_null(device->retry, "it would wake the machine for nothing");
+}
+
+Test(device, what_ends_before_it_is_watched_is_not_waited_for)
+{
+	machine.busy_once = true;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("ended", DEVICE_PUBLISHED, NULL);
+	cr_expect_null(device->retry);
 }
 
 /* ---- binding and giving back ---- */

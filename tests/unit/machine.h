@@ -31,6 +31,7 @@ struct machine {
 	uint32_t missing_types, missing_flags;
 	bool alias_is_lost; /* one that was made is not listed */
 	bool mapped;	    /* by a process that is found */
+	bool busy_once;	    /* and free when it is tried again */
 	/* What the calls return, if not success */
 	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
 
@@ -240,6 +241,10 @@ int vfio_session_create_alias(struct vfio_session *session, const struct vfio_al
 		if (there->bar == alias->bar && alias->offset < there->offset + there->size &&
 		    there->offset < alias->offset + alias->size)
 			return -EBUSY;
+	}
+	if (machine.busy_once) {
+		machine.busy_once = false;
+		return -EBUSY;
 	}
 	if (machine.create < 0)
 		return machine.create;
