@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			     &flags) == 3);
 		check((bars[i].kind == PCI_BAR_NONE) == !(flags & 0x300));
 		check(bars[i].length == (flags & 0x300 ? end - start + 1 : 0));
+		check(bars[i].kind == PCI_BAR_NONE || (end >= start && bars[i].length > 0));
 		line = strchr(line, '\n') + 1;
 	}
 	return 0;
