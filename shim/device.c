@@ -527,7 +527,8 @@ static int explain_open(struct device *d, unsigned int group, int r)
 			"unbind that device or bind it to vfio-pci",
 			group, driver, bdf);
 	case -EPROTO:
-		return stop_at(d, OBSTACLE_STOP, "the kernel's VFIO has no type1 IOMMU backend");
+		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NO_MODULE,
+				     "the kernel's VFIO has no type1 IOMMU backend");
 	default:
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session: %m");
 	}
