@@ -11,7 +11,7 @@ import subprocess
 import unittest
 
 from guest import EDU, IVSHMEM, main, run, until
-from story_test import RULES, SERVICE, Story, status, systemctl
+from story_test import RULES, SERVICE, Story, status, systemctl, write_rules
 import vfio
 from vfio import sysfs
 
@@ -165,6 +165,35 @@ class Messages(Story):
         self.assertLess(len(messages), rounds)
         self.assertIn("now refused:", at_the_end[-1])
         self.assertIn("2:w3", at_the_end[-1])
+
+
+class ByHand(Story):
+    """Without systemd, as one would look for a fault."""
+
+    def test_the_daemon_loads_modules_and_gives_everything_back(self):
+        write_rules({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger", "--settle", "--subsystem-match=pci")
+        run("modprobe", "-ra", "vfio-pci", "vfio_iommu_type1")
+        with subprocess.Popen(["vfio-alias-shim"], stderr=subprocess.PIPE, text=True) as daemon:
+            try:
+                while "published" not in (line := daemon.stderr.readline()):
+                    self.assertTrue(line, "it has ended")
+                self.assertEqual(line, f"vfio-alias-shim: {IVSHMEM}: BAR 2: published 0+16M as "
+                                       "resource2_wc, wc\n")
+            finally:
+                daemon.terminate()
+            self.assertIn("taking the aliases back", daemon.stderr.read())
+            self.assertEqual(daemon.wait(), 0)
+        self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
+
+    def test_arguments(self):
+        self.assertIn("see vfio-alias-shim(8)", run("vfio-alias-shim", "--help"))
+        self.assertRegex(run("vfio-alias-shim", "--version"), r"^vfio-alias-shim [0-9.]+\n$")
+        for wrong in "--no-such-option", "argument":
+            result = subprocess.run(["vfio-alias-shim", wrong], check=False,
+                                    stderr=subprocess.DEVNULL)
+            self.assertEqual(result.returncode, 2)
 
 
 if __name__ == "__main__":
