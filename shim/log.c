@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -33,10 +35,18 @@ const struct log_entry log_table[MESSAGES] = {
 	[MESSAGE_SUPPRESSED] = { "3d19e263b0ac4c0b8557e3ab58d3abbe", LOG_NOTICE },
 };
 
-/* JOURNAL_STREAM is systemd.exec(5)'s: the service's stderr is the journal. */
+/* JOURNAL_STREAM is systemd.exec(5)'s: which file is the journal, as DEVICE:INODE. */
 static bool stderr_is_journal(void)
 {
-	return getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
+	const char *journal = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!journal || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%" PRIu64 ":%" PRIu64, (uint64_t)st.st_dev,
+		 (uint64_t)st.st_ino);
+	return streq(journal, own);
 }
 
 bool log_limit_pass(struct log_limit *limit, uint64_t usec)

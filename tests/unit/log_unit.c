@@ -112,3 +112,17 @@ Test(log, a_message_hands_its_error_on)
 	cr_expect_eq(limit.suppressed, 1);
 	cr_expect_eq(log_error(-ENOMEM, "%m"), -ENOMEM);
 }
+
+/* A terminal's shell may have got it from the service that started it. */
+Test(log, what_is_not_the_journal_is_written_to)
+{
+	_cleanup_fclose_ FILE *file = tmpfile();
+	char line[128] = "";
+
+	cr_assert_eq(setenv("JOURNAL_STREAM", "1:2", true), 0);
+	cr_assert_geq(dup2(fileno(file), STDERR_FILENO), 0);
+	(void)log_error(-EIO, "cannot: %m");
+	rewind(file);
+	cr_assert_not_null(fgets(line, sizeof(line), file));
+	cr_expect_str_eq(line, "vfio-alias-shim: cannot: Input/output error\n");
+}
