@@ -69,7 +69,7 @@ static inline void check_message(const char *message)
 		check(*p >= ' ' && *p <= '~');
 }
 
-/* A directory in memory, which is left to the caller's TMPDIR. */
+/* The directory in memory that tests/fuzz/parsers has made. */
 static inline int make_directory(void)
 {
 	const char *parent = getenv("FUZZ_DIRECTORY");
