@@ -41,11 +41,12 @@ enum device_state device_state(const struct device *d)
 }
 
 /*
- * Stops the device at an obstacle. The same one again is not logged again.
+ * Stops the device at an obstacle, which is told as @message. The same one again is not logged
+ * again.
  * Returns -EAGAIN: for a step to return.
  */
-_printf_(3, 4) static int stop_at(struct device *d, enum device_obstacle obstacle,
-				  const char *format, ...)
+_printf_(4, 5) static int stop_and_tell(struct device *d, enum device_obstacle obstacle,
+					enum message message, const char *format, ...)
 {
 	_cleanup_free_ char *reason = NULL;
 	va_list args;
@@ -59,13 +60,26 @@ _printf_(3, 4) static int stop_at(struct device *d, enum device_obstacle obstacl
 	if (reason && !streq(reason, d->reason)) {
 		free(d->reason);
 		d->reason = TAKE_PTR(reason);
-		log_device_warning(d, "%s: %s", state_names[device_state(d)], d->reason);
+		log_device(d, message, "%s: %s", state_names[device_state(d)], d->reason);
 	}
 	return -EAGAIN;
 }
 
+/* For what the manual has no more to say about. */
+#define stop_at(d, obstacle, ...) stop_and_tell(d, obstacle, MESSAGE_WAITING, __VA_ARGS__)
+
 /* stop_at() because of @r, a -errno that %m in the format stands for. */
 #define stop_at_error(d, obstacle, r, ...) (errno = -(r), stop_at(d, obstacle, __VA_ARGS__))
+
+/* @r: of modules_load() */
+static int stop_without_module(struct device *d, const char *name, int r)
+{
+	errno = -r;
+	return stop_and_tell(d, OBSTACLE_EVENT, MESSAGE_NO_MODULE,
+			     "the module %s is not loaded (%m): reload the service, which has it "
+			     "loaded",
+			     name);
+}
 
 #define RANGE_SIZE ((size_t)2 * FORMAT_SIZE_MAX)
 
@@ -76,6 +90,18 @@ static const char *describe_range(const struct mark_item *item, char buffer[stat
 
 	snprintf(buffer, RANGE_SIZE, "%s+%s", format_size(offset, item->offset),
 		 format_size(length, item->length));
+	return buffer;
+}
+
+#define ALIAS_SIZE (RANGE_SIZE + sizeof("0:wc@"))
+
+/* What is made as a mark would have it. Returns @buffer. */
+static const char *describe_alias(const struct mark_item *item, char buffer[static ALIAS_SIZE])
+{
+	char range[RANGE_SIZE];
+
+	snprintf(buffer, ALIAS_SIZE, "%u:%s@%s", item->bar % 10, mark_type_name(item->type),
+		 describe_range(item, range));
 	return buffer;
 }
 
@@ -134,6 +160,50 @@ static int fill_status(struct device *d, struct status *status)
 	return 0;
 }
 
+/* Says how many messages the limit has held back, and where the device has got to. */
+static void tell_suppressed(struct device *d)
+{
+	unsigned int n = d->limit.suppressed;
+
+	d->limit.suppressed = 0;
+	if (n > 0)
+		(void)log_message(MESSAGE_SUPPRESSED, 0,
+				  &(struct log_about){ .bdf = d->bdf, .bar = -1 },
+				  "%u messages were left out, there were too many; now %s%s%s", n,
+				  state_names[device_state(d)], d->obstacle ? ": " : "",
+				  d->obstacle && d->reason ? d->reason : "");
+}
+
+static int on_limit_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct device *d = userdata;
+
+	(void)source;
+	(void)usec;
+	tell_suppressed(d);
+	return 0;
+}
+
+/* Has what is suppressed told when messages may be written again. */
+static void tell_suppressed_later(struct device *d)
+{
+	const uint64_t end = d->limit.begin_usec + LOG_LIMIT_USEC;
+	int r;
+
+	if (d->limit.suppressed == 0)
+		return;
+	if (d->limit_end) {
+		r = sd_event_source_set_time(d->limit_end, end);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(d->limit_end, SD_EVENT_ONESHOT);
+	} else {
+		r = sd_event_add_time(d->event, &d->limit_end, CLOCK_MONOTONIC, end, 0,
+				      on_limit_end, d);
+	}
+	if (r < 0)
+		(void)log_device_error(d, r, "cannot set a timer: %m");
+}
+
 static void save(struct device *d)
 {
 	_cleanup_status_ struct status status = {};
@@ -144,6 +214,7 @@ static void save(struct device *d)
 		r = status_write(d->status_fd, &status);
 	if (r < 0)
 		(void)log_device_error(d, r, "cannot write the status: %m");
+	tell_suppressed_later(d);
 }
 
 /* ---- waiting for a file to be closed ---- */
@@ -224,9 +295,10 @@ static void be_taken(struct device *d)
 {
 	device_close(d);
 	d->reached = DEVICE_MARKED;
-	(void)stop_at(d, OBSTACLE_STOP,
-		      "the device was taken from its VFIO driver; bind it to one again, or reload "
-		      "the service");
+	(void)stop_and_tell(
+		d, OBSTACLE_STOP, MESSAGE_TAKEN,
+		"the device was taken from its VFIO driver; bind it to one again, or reload "
+		"the service");
 }
 
 static int on_request(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -329,7 +401,7 @@ static int bind(struct device *d, const char *driver)
 
 	r = modules_load(VFIO_DRIVER);
 	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module vfio-pci: %m");
+		return stop_without_module(d, VFIO_DRIVER, r);
 	if (!d->bound_by_service) { /* else it is known how the device was before */
 		r = sysfs_driver_override(d->sysfs_fd, &override);
 		if (r == 0)
@@ -352,11 +424,13 @@ static int bind(struct device *d, const char *driver)
 		r = -ENODEV;
 	if (r < 0) {
 		give_back(d);
-		return stop_at_error(d, OBSTACLE_STOP, r,
+		errno = -r;
+		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NOT_BOUND,
 				     "vfio-pci has not taken the device (%m), see the kernel's "
 				     "log; reload the service to try again");
 	}
-	log_device_notice(d, "bound to vfio-pci%s%s", driver ? ", taken from " : "", driver ?: "");
+	log_device(d, MESSAGE_BOUND, "bound to vfio-pci%s%s", driver ? ", taken from " : "",
+		   driver ?: "");
 	return DEVICE_BOUND;
 }
 
@@ -386,8 +460,8 @@ static int read_mark(struct device *d)
 			d->mark = mark_free(d->mark);
 			d->reached = DEVICE_UNMARKED;
 		}
-		return stop_at(d, OBSTACLE_MARK, "%s%s", message,
-			       d->mark ? "; the mark before stays in force" : "");
+		return stop_and_tell(d, OBSTACLE_MARK, MESSAGE_REFUSED, "%s%s", message,
+				     d->mark ? "; the mark before stays in force" : "");
 	}
 
 	if (!d->mark || !streq(d->mark->text, mark->text))
@@ -408,29 +482,32 @@ static int check_noiommu(struct device *d)
 	int r;
 
 	if (!d->mark->noiommu)
-		return stop_at(d, OBSTACLE_EVENT,
-			       "the device has no IOMMU group: enable the IOMMU in the firmware "
-			       "(VT-d, AMD-Vi) and on the kernel's command line (intel_iommu=on)");
+		return stop_and_tell(
+			d, OBSTACLE_EVENT, MESSAGE_NO_IOMMU,
+			"the device has no IOMMU group: enable the IOMMU in the firmware "
+			"(VT-d, AMD-Vi) and on the kernel's command line (intel_iommu=on)");
 	r = modules_load("vfio");
 	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module vfio: %m");
+		return stop_without_module(d, "vfio", r);
 	r = sysfs_noiommu_mode();
 	if (r == -ENOENT)
-		return stop_at(d, OBSTACLE_STOP,
-			       "this kernel has no no-IOMMU mode (CONFIG_VFIO_NOIOMMU): enable the "
-			       "IOMMU");
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
+			"this kernel has no no-IOMMU mode (CONFIG_VFIO_NOIOMMU): enable the "
+			"IOMMU");
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read VFIO's parameters: %m");
 	if (r == 0)
-		return stop_at(
-			d, OBSTACLE_STOP,
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
 			"VFIO's no-IOMMU mode is off: boot with "
 			"vfio.enable_unsafe_noiommu_mode=1, or write Y to " SYSFS_NOIOMMU_MODE
 			" and reload the service");
 	if (sysfs_has_vfio(d->sysfs_fd))
-		return stop_at(d, OBSTACLE_STOP,
-			       "the device was bound before no-IOMMU mode was on: unbind it, and "
-			       "reload the service");
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
+			"the device was bound before no-IOMMU mode was on: unbind it, and "
+			"reload the service");
 	return 0;
 }
 
@@ -455,15 +532,15 @@ static int step_bind(struct device *d)
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the driver: %m");
 	if (d->mark->bind == MARK_BIND_NEVER)
-		return stop_at(d, OBSTACLE_EVENT,
-			       "%s%s has the device, which must be bound to a VFIO driver by "
-			       "somebody else (VFIO_ALIAS_BIND=never)",
-			       driver ? "driver " : "no driver", driver ?: "");
+		return stop_and_tell(d, OBSTACLE_EVENT, MESSAGE_DRIVER,
+				     "%s%s has the device, which must be bound to a VFIO driver by "
+				     "somebody else (VFIO_ALIAS_BIND=never)",
+				     driver ? "driver " : "no driver", driver ?: "");
 	if (driver && d->mark->bind != MARK_BIND_FORCE)
-		return stop_at(d, OBSTACLE_EVENT,
-			       "driver %s has the device: unbind it, or mark the device with "
-			       "VFIO_ALIAS_BIND=force",
-			       driver);
+		return stop_and_tell(d, OBSTACLE_EVENT, MESSAGE_DRIVER,
+				     "driver %s has the device: unbind it, or mark the device with "
+				     "VFIO_ALIAS_BIND=force",
+				     driver);
 	return bind(d, driver);
 }
 
@@ -497,25 +574,29 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 	switch (r) {
 	case -EBUSY:
 		if (find_user(ways, &holder, path) == 0)
-			return stop_at(d, OBSTACLE_BUSY,
-				       "%s (pid %d) has %s open; waiting until it is closed",
-				       holder.name, (int)holder.pid, path);
-		return stop_at(d, OBSTACLE_BUSY,
-			       "another process uses the device or its IOMMU group %u; waiting "
-			       "until it does not",
-			       group);
+			return stop_and_tell(d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
+					     "%s (pid %d) has %s open; waiting until it is closed",
+					     holder.name, (int)holder.pid, path);
+		return stop_and_tell(
+			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
+			"another process uses the device or its IOMMU group %u; waiting "
+			"until it does not",
+			group);
 	case -ENOTUNIQ:
 		if (sysfs_iommu_group_obstacle(d->sysfs_fd, &bdf, &driver) == 0)
-			return stop_at(d, OBSTACLE_EVENT,
-				       "IOMMU group %u is not viable: driver %s has %s, which is "
-				       "in it; unbind that device or bind it to vfio-pci",
-				       group, driver, bdf);
-		return stop_at(d, OBSTACLE_BUSY,
-			       "another process uses a device of IOMMU group %u; waiting until it "
-			       "does not",
-			       group);
+			return stop_and_tell(
+				d, OBSTACLE_EVENT, MESSAGE_GROUP_NOT_VIABLE,
+				"IOMMU group %u is not viable: driver %s has %s, which is "
+				"in it; unbind that device or bind it to vfio-pci",
+				group, driver, bdf);
+		return stop_and_tell(
+			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
+			"another process uses a device of IOMMU group %u; waiting until it "
+			"does not",
+			group);
 	case -EPROTO:
-		return stop_at(d, OBSTACLE_STOP, "the kernel's VFIO has no type1 IOMMU backend");
+		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NO_MODULE,
+				     "the kernel's VFIO has no type1 IOMMU backend");
 	default:
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session: %m");
 	}
@@ -558,23 +639,22 @@ static int step_open(struct device *d)
 {
 	struct vfio_way ways[WAYS];
 	_cleanup_free_ char *cdev = NULL;
-	const char *backend;
 	int r;
 
 	r = find_ways(d, &cdev, ways);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
 	if (ways[WAY_GROUP].noiommu && !d->mark->noiommu)
-		return stop_at(d, OBSTACLE_STOP,
-			       "the device is in no-IOMMU mode, in which it can write to all of "
-			       "memory: enable the IOMMU, or accept that with "
-			       "VFIO_ALIAS_NOIOMMU=1");
-	if (!ways[WAY_GROUP].noiommu) {
-		backend = cdev ? "iommufd" : "vfio_iommu_type1";
-		r = modules_load(backend);
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
+			"the device is in no-IOMMU mode, in which it can write to all of "
+			"memory: enable the IOMMU, or accept that with "
+			"VFIO_ALIAS_NOIOMMU=1");
+	/* iommufd is there with the character device. */
+	if (!cdev && !ways[WAY_GROUP].noiommu) {
+		r = modules_load("vfio_iommu_type1");
 		if (r < 0)
-			return stop_at_error(d, OBSTACLE_EVENT, r, "cannot load the module %s: %m",
-					     backend);
+			return stop_without_module(d, "vfio_iommu_type1", r);
 	}
 	r = open_session(d, ways);
 	if (r < 0)
@@ -582,9 +662,10 @@ static int step_open(struct device *d)
 
 	r = vfio_session_probe_aliases(d->session);
 	if (r == -ENOTTY)
-		return stop_at(d, OBSTACLE_STOP,
-			       "this kernel's vfio-pci has no alias regions: install the patched "
-			       "VFIO modules and reload them");
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_ALIAS_REGIONS,
+			"this kernel's vfio-pci has no alias regions: install the patched "
+			"VFIO modules and reload them");
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_STOP, r, "cannot probe for alias regions: %m");
 	r = watch_request(d);
@@ -619,18 +700,20 @@ static int check_possible(struct device *d)
 					     "BAR %u: cannot ask which aliases are possible: %m",
 					     item->bar);
 		if (types == 0)
-			return stop_at(d, OBSTACLE_STOP,
-				       "BAR %u: VFIO cannot map it, so it cannot have an alias",
-				       item->bar);
+			return stop_and_tell(
+				d, OBSTACLE_STOP, MESSAGE_IMPOSSIBLE,
+				"BAR %u: VFIO cannot map it, so it cannot have an alias",
+				item->bar);
 		if (!(types & UINT32_C(1) << item->type))
-			return stop_at(d, OBSTACLE_STOP,
-				       "BAR %u: this platform cannot give the memory type %s",
-				       item->bar, mark_type_name(item->type));
+			return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_IMPOSSIBLE,
+					     "BAR %u: this platform cannot give the memory type %s",
+					     item->bar, mark_type_name(item->type));
 		if (alias_flags(item) & ~flags)
-			return stop_at(d, OBSTACLE_STOP,
-				       "this kernel's alias regions %s; install newer VFIO modules",
-				       flags & VFIO_ALIAS_FLAG_SYSFS ? "cannot be shared" :
-								       "have no files in sysfs");
+			return stop_and_tell(
+				d, OBSTACLE_STOP, MESSAGE_NO_ALIAS_REGIONS,
+				"this kernel's alias regions %s; install newer VFIO modules",
+				flags & VFIO_ALIAS_FLAG_SYSFS ? "cannot be shared" :
+								"have no files in sysfs");
 	}
 	return 0;
 }
@@ -646,6 +729,7 @@ static bool is_wanted(const struct mark_item *item, const struct vfio_alias *ali
 static int remove_unwanted(struct device *d)
 {
 	_cleanup_free_ struct vfio_alias *aliases = NULL;
+	char alias[ALIAS_SIZE];
 	size_t n, j;
 	int r;
 
@@ -661,18 +745,28 @@ static int remove_unwanted(struct device *d)
 		r = vfio_session_remove_alias(d->session, aliases[i].index);
 		if (r < 0)
 			return r;
-		log_alias_info(d, aliases[i].bar, "BAR %u: removed %s", aliases[i].bar,
-			       mark_type_name(aliases[i].type));
+		log_alias(d, MESSAGE_REMOVED, aliases[i].bar,
+			  describe_alias(&(struct mark_item){ .bar = aliases[i].bar,
+							      .type = aliases[i].type,
+							      .offset = aliases[i].offset,
+							      .length = aliases[i].size },
+					 alias),
+			  "BAR %u: removed %s", aliases[i].bar, mark_type_name(aliases[i].type));
 	}
 	return 0;
 }
 
-/* Notes why alias @i is not there. The same reason again is not logged again. */
-_printf_(3, 4) static void fail_alias(struct device *d, size_t i, const char *format, ...)
+/*
+ * Notes why alias @i is not there, which is told as @message. The same reason again is not
+ * logged again.
+ */
+_printf_(4, 5) static void fail_alias(struct device *d, size_t i, enum message message,
+				      const char *format, ...)
 {
 	struct device_alias *alias = &d->aliases[i];
 	unsigned int bar = d->mark->items[i].bar;
 	_cleanup_free_ char *why = NULL, *reason = NULL;
+	char text[ALIAS_SIZE];
 	va_list args;
 	int length;
 
@@ -688,7 +782,8 @@ _printf_(3, 4) static void fail_alias(struct device *d, size_t i, const char *fo
 	if (reason && !streq(reason, alias->reason)) {
 		free(alias->reason);
 		alias->reason = TAKE_PTR(reason);
-		log_alias_warning(d, bar, "waiting: %s", alias->reason);
+		log_alias(d, message, bar, describe_alias(&d->mark->items[i], text), "waiting: %s",
+			  alias->reason);
 	}
 }
 
@@ -729,21 +824,23 @@ static int create_alias(struct device *d, size_t i)
 		break;
 	case EBUSY:
 		if (holder_find_mapping("/proc", d->bdf, item->bar, &holder) == 0)
-			fail_alias(d, i,
+			fail_alias(d, i, MESSAGE_MAPPED,
 				   "%s/%s is mapped by %s (pid %d); waiting until it is unmapped",
 				   d->bdf, holder.file, holder.name, (int)holder.pid);
 		else
-			fail_alias(d, i,
+			fail_alias(d, i, MESSAGE_MAPPED,
 				   "the range is in use under another memory type, or by the "
 				   "kernel; waiting until it is free");
 		break;
 	case EINVAL:
-		fail_alias(d, i, "the kernel refuses the range %s: does it meet the MSI-X table?",
+		fail_alias(d, i, MESSAGE_IMPOSSIBLE,
+			   "the kernel refuses the range %s: does it meet the MSI-X table?",
 			   describe_range(item, range));
 		break;
 	default:
 		errno = -r;
-		fail_alias(d, i, "cannot make the alias of %s: %m", describe_range(item, range));
+		fail_alias(d, i, MESSAGE_WAITING, "cannot make the alias of %s: %m",
+			   describe_range(item, range));
 	}
 	return r;
 }
@@ -753,7 +850,7 @@ static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *a
 {
 	const struct mark_item *item = &d->mark->items[i];
 	struct device_alias *alias = &d->aliases[i];
-	char file[SYSFS_BAR_FILE_SIZE], range[RANGE_SIZE];
+	char file[SYSFS_BAR_FILE_SIZE], range[RANGE_SIZE], text[ALIAS_SIZE];
 	size_t j;
 	int r;
 
@@ -761,7 +858,7 @@ static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *a
 		if (is_wanted(item, &aliases[j]))
 			break;
 	if (j == n) {
-		fail_alias(d, i, "the kernel does not list the alias of %s",
+		fail_alias(d, i, MESSAGE_WAITING, "the kernel does not list the alias of %s",
 			   describe_range(item, range));
 		return;
 	}
@@ -772,13 +869,15 @@ static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *a
 				     d->mark->mode);
 		if (r < 0) {
 			errno = -r;
-			fail_alias(d, i, "cannot set the owner and mode of %s: %m", file);
+			fail_alias(d, i, MESSAGE_WAITING, "cannot set the owner and mode of %s: %m",
+				   file);
 			return;
 		}
 	}
 	if (!alias->published)
-		log_alias_info(d, item->bar, "BAR %u: published %s as %s, %s", item->bar,
-			       describe_range(item, range), file, mark_type_name(aliases[j].type));
+		log_alias(d, MESSAGE_PUBLISHED, item->bar, describe_alias(item, text),
+			  "BAR %u: published %s as %s, %s", item->bar, describe_range(item, range),
+			  file, mark_type_name(aliases[j].type));
 	alias->published = true;
 	alias->type = aliases[j].type;
 	free(alias->reason);
@@ -906,6 +1005,8 @@ struct device *device_free(struct device *d)
 {
 	if (d) {
 		device_close(d);
+		tell_suppressed(d);
+		unref_source(&d->limit_end);
 		forget_binding(d);
 		mark_free(d->mark);
 		mark_text_clear(&d->text);
@@ -972,7 +1073,7 @@ void device_close(struct device *d)
 void device_release(struct device *d)
 {
 	if (d->session || d->bound_by_service)
-		log_device_notice(d, "taking the aliases back");
+		log_device(d, MESSAGE_GIVEN_BACK, "taking the aliases back");
 	device_close(d); /* before the unbind, which would wait for that */
 	give_back(d);
 	status_remove(d->status_fd, d->bdf);

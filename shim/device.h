@@ -19,6 +19,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "log.h"
 #include "mark.h"
 #include "udev.h"
 #include "vfio.h"
@@ -65,6 +66,9 @@ struct device {
 	bool text_is_new;
 	struct mark *mark; /* in force: the newest that was not refused */
 	bool mark_is_new;
+
+	struct log_limit limit;
+	sd_event_source *limit_end; /* timer: tell what was not told */
 
 	enum device_state reached; /* up to DEVICE_PUBLISHED */
 	enum device_obstacle obstacle;

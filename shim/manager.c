@@ -157,7 +157,8 @@ static int on_udev(sd_event_source *source, int fd, uint32_t events, void *userd
 	(void)fd;
 	(void)events;
 	if (udev_source_dispatch(m->udev) == -ENOBUFS) {
-		(void)log_warning(-ENOBUFS, "events of udev were lost: enumerating the devices");
+		(void)log_message(MESSAGE_EVENTS_LOST, 0, NULL,
+				  "events of udev were lost: enumerating the devices");
 		(void)enumerate(m); /* logged */
 	}
 	return 0;
@@ -208,16 +209,17 @@ static int open_run_directory(struct manager *m)
 
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
 		if (mkdir(directories[i], 0755) < 0 && errno != EEXIST)
-			return log_error(-errno, "cannot make %s: %m", directories[i]);
+			return log_start_error(-errno, "cannot make %s: %m", directories[i]);
 	m->lock_fd = open(STATUS_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (m->lock_fd < 0)
-		return log_error(-errno, "cannot open %s (it takes root): %m", STATUS_LOCK_FILE);
+		return log_start_error(-errno, "cannot open %s (it takes root): %m",
+				       STATUS_LOCK_FILE);
 	if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return log_error(-errno, "another vfio-alias-shim runs: %s is locked",
-				 STATUS_LOCK_FILE);
+		return log_start_error(-errno, "another vfio-alias-shim runs: %s is locked",
+				       STATUS_LOCK_FILE);
 	m->status_fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->status_fd < 0)
-		return log_error(-errno, "%s: %m", STATUS_DIRECTORY);
+		return log_start_error(-errno, "%s: %m", STATUS_DIRECTORY);
 	return 0;
 }
 
@@ -269,26 +271,26 @@ int manager_run(void)
 		(void)log_error(r, "cannot go on with the sessions of the run before: %m");
 	r = sd_event_new(&m.event);
 	if (r < 0)
-		return log_error(r, "cannot make an event loop: %m");
+		return log_start_error(r, "cannot make an event loop: %m");
 	r = sd_event_set_watchdog(m.event, true); /* if the unit has one */
 	if (r < 0)
-		return log_error(r, "cannot serve the watchdog: %m");
+		return log_start_error(r, "cannot serve the watchdog: %m");
 	r = open_run_directory(&m);
 	if (r < 0)
 		return r;
 	r = udev_source_new(handle_event, &m, &m.udev);
 	if (r < 0)
-		return log_error(r, "cannot listen to udev: %m");
+		return log_start_error(r, "cannot listen to udev: %m");
 	r = add_sources(&m);
 	if (r < 0)
-		return log_error(r, "cannot set up the event loop: %m");
+		return log_start_error(r, "cannot set up the event loop: %m");
 
 	r = enumerate(&m);
 	if (r < 0)
 		return r;
 	n = store_drop_rest(); /* of devices that are not marked any more */
 	if (n > 0)
-		(void)log_message(LOG_NOTICE, 0, NULL, -1,
+		(void)log_message(MESSAGE_SESSIONS_ENDED, 0, NULL,
 				  "ended %u sessions or groups of the run before", n);
 	give_back_unmarked(&m);
 	(void)on_settled(NULL, &m);	   /* does not fail */

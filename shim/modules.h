@@ -9,7 +9,9 @@
 
 /*
  * Loads a module and what it depends on. That it is there already, or built in, is success.
- * Returns 0, -ENOENT if the running kernel has no such module, or -errno.
+ * The service's unit does not allow it, and has the modules loaded before and at a reload.
+ * Returns 0, -ENOENT if the running kernel has no such module, or none that can be seen, or
+ * -errno.
  */
 int modules_load(const char *name);
 

@@ -47,7 +47,7 @@ bool service_restarts(void)
 
 	r = job_type(&type);
 	if (r < 0) {
-		(void)log_warning(r, "cannot ask systemd whether this is a restart: %m");
+		(void)log_error(r, "cannot ask systemd whether this is a restart: %m");
 		return true;
 	}
 	return streq(type, "restart");

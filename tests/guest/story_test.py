@@ -3,6 +3,7 @@
 # vm: --timeout 1500
 """The whole story: mark by udev rule, start the service, unmodified tools map the files."""
 
+import contextlib
 import grp
 import json
 import mmap
@@ -463,7 +464,10 @@ class Restart(Story):
 
     def kept_by_systemd(self):
         """The descriptors of VFIO that PID 1 has, by what they are of."""
-        names = (os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd"))
+        names = []
+        for fd in os.listdir("/proc/1/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                names.append(os.readlink(f"/proc/1/fd/{fd}"))
         # The service's mount of /dev ends with it, and with that the start of the path.
         return sorted(os.path.basename(name) for name in names if "vfio" in name or "iommu" in name)
 

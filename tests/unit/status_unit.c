@@ -128,6 +128,8 @@ Test(status, a_file_that_makes_no_sense_is_refused)
 		{ DEVICE("null"), -EBADMSG },
 		{ "", -EBADMSG },
 		{ "{}", -EBADMSG },
+		{ "{\"aliases\":[],\"group\":1,\"bound_by_service\":false}", -EBADMSG },
+		{ "{\"aliases\":[],\"group\":1,\"bound_by_service\":false,\"bdf\":1}", -EBADMSG },
 		{ "[]", -EBADMSG },
 		{ "null", -EBADMSG },
 		{ "{\"bdf\":", -EBADMSG },
@@ -141,6 +143,24 @@ Test(status, a_file_that_makes_no_sense_is_refused)
 			     cases[i].text);
 	}
 	cr_expect_eq(status_read(scratch_fd, "0000:00:11.0", &(struct status){}), -ENOENT);
+}
+
+Test(status, what_cannot_be_written_leaves_nothing)
+{
+	struct stat st;
+
+	cr_expect_eq(status_write(-EBADF, &example), -EBADF);
+	scratch_file("0000:00:10.0.json/is-a-directory", "");
+	cr_expect_eq(status_write(scratch_fd, &example), -EISDIR);
+	cr_expect_eq(fstatat(scratch_fd, "0000:00:10.0.json.new", &st, 0), -1);
+}
+
+Test(status, a_directory_that_is_not_there_is_an_error)
+{
+	struct status *all;
+	size_t n;
+
+	cr_expect_eq(status_read_all(-EBADF, &all, &n, NULL), -EBADF);
 }
 
 Test(status, a_file_under_the_name_of_another_device_is_refused)

@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "device.h"
+
+#include "machine.h"
+#include "scratch.h"
+#include "status.h"
+
+static sd_event *event;
+static struct vfio vfio;
+static struct device *device;
+
+/* The properties that udev has next. */
+static struct mark_text mark;
+
+static void make(void)
+{
+	scratch_make();
+	cr_assert_eq(sd_event_new(&event), 0);
+	mark = (struct mark_text){ .value = { [MARK_ALIAS] = "2:wc" } };
+}
+
+static void appear(void)
+{
+	cr_assert_eq(device_new(MACHINE_BDF, event, &vfio, scratch_fd, &device), 0);
+}
+
+static void unmake(void)
+{
+	device = device_free(device);
+	cr_expect_not(machine.session);
+	event = sd_event_unref(event);
+	scratch_remove();
+}
+
+TestSuite(device, .init = make, .fini = unmake);
+
+static void tell(enum udev_action action)
+{
+	const struct udev_event told = { .action = action, .bdf = MACHINE_BDF, .mark = mark };
+
+	device_handle(device, &told);
+}
+
+/* Lets the loop do what is there to be done. */
+static void settle(void)
+{
+	int r;
+
+	while ((r = sd_event_run(event, 0)) > 0)
+		;
+	cr_assert_eq(r, 0);
+}
+
+/* What the device is to be, and what it tells. @reason: contained in the one that is told */
+static void expect(const char *what, enum device_state state, const char *reason)
+{
+	static const char *const names[] = { [DEVICE_PUBLISHED] = "published",
+					     [DEVICE_WAITING] = "waiting",
+					     [DEVICE_REFUSED] = "refused" };
+	_cleanup_status_ struct status status = {};
+
+	cr_expect_eq(device_state(device), state, "%s: the state is %d, %s", what,
+		     device_state(device), device->reason ?: "without a reason");
+	cr_assert_eq(status_read(scratch_fd, MACHINE_BDF, &status), 0, "%s", what);
+	cr_expect_str_eq(status.state, names[state], "%s", what);
+	if (reason)
+		cr_expect(status.reason && strstr(status.reason, reason), "%s: %s", what,
+			  status.reason ?: "no reason");
+	else
+		cr_expect_null(status.reason, "%s: %s", what, status.reason);
+	if (state == DEVICE_PUBLISHED)
+		cr_expect(machine.session && machine.n_aliases > 0, "%s", what);
+}
+
+/* ---- obstacles: each one stops the device, is told, and ends as it should ---- */
+
+static const struct obstacle {
+	const char *name;
+	struct machine machine;
+	struct mark_text mark;
+	enum device_obstacle obstacle;
+	const char *reason;
+} obstacles[] = {
+#define MARK(...)                        \
+	{                                \
+		.value = { __VA_ARGS__ } \
+	}
+#define PLAIN MARK([MARK_ALIAS] = "2:wc")
+#define ACCEPTED MARK([MARK_ALIAS] = "2:wc", [MARK_NOIOMMU] = "1")
+	{ "bad mark", {}, MARK([MARK_ALIAS] = "2:wx"), OBSTACLE_MARK, "column 3" },
+	{ "bad setting",
+	  {},
+	  MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "so"),
+	  OBSTACLE_MARK,
+	  "VFIO_ALIAS_BIND" },
+	{ "no such BAR", {}, MARK([MARK_ALIAS] = "3:wc"), OBSTACLE_MARK, "no such BAR" },
+	{ "gone", { .gone = true }, PLAIN, OBSTACLE_EVENT, "cannot open its sysfs directory" },
+	{ "no BARs", { .bars = -EIO }, PLAIN, OBSTACLE_EVENT, "cannot read the BARs: Input" },
+	{ "no IOMMU", { .no_group = true }, PLAIN, OBSTACLE_EVENT, "no IOMMU group" },
+	{ "no IOMMU, not accepted",
+	  { .no_group = true, .noiommu_mode = 1 },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "no IOMMU group" },
+	{ "no-IOMMU mode, not accepted",
+	  { .no_group = true, .noiommu_mode = 1, .driver = "vfio-pci" },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "VFIO_ALIAS_NOIOMMU=1" },
+	{ "no-IOMMU mode off",
+	  { .no_group = true },
+	  ACCEPTED,
+	  OBSTACLE_STOP,
+	  "VFIO's no-IOMMU mode is off" },
+	{ "no no-IOMMU mode",
+	  { .no_group = true, .noiommu_mode = -ENOENT },
+	  ACCEPTED,
+	  OBSTACLE_STOP,
+	  "CONFIG_VFIO_NOIOMMU" },
+	{ "no-IOMMU mode not known",
+	  { .no_group = true, .noiommu_mode = -EIO },
+	  ACCEPTED,
+	  OBSTACLE_EVENT,
+	  "cannot read VFIO's parameters" },
+	{ "driver",
+	  { .driver = "e1000e" },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "driver e1000e has the device: unbind it" },
+	{ "never",
+	  {},
+	  MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "never"),
+	  OBSTACLE_EVENT,
+	  "no driver has the device, which must be bound" },
+	{ "never, driver",
+	  { .driver = "e1000e" },
+	  MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "never"),
+	  OBSTACLE_EVENT,
+	  "driver e1000e has the device, which must be bound" },
+	{ "no module",
+	  { .modules = -ENOENT },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "the module vfio-pci is not loaded (No such file" },
+	{ "no backend",
+	  { .driver = "vfio-pci", .modules = -EPERM },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "the module vfio_iommu_type1 is not loaded (Operation not" },
+	{ "not taken",
+	  { .vfio_refuses = true },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "vfio-pci has not taken the device (No such device)" },
+	{ "group busy",
+	  { .open = -EBUSY },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "another process uses the device or its IOMMU group 7" },
+	{ "group busy, by whom is seen",
+	  { .open = -EBUSY, .opened = true },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "user (pid 4712) has /dev/vfio/7 open" },
+	{ "device busy, and its group seen",
+	  { .open = -EBUSY, .opened = true, .cdev = true },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "user (pid 4712) has /dev/vfio/7 open" },
+	{ "group not viable",
+	  { .beside = "nvme" },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "IOMMU group 7 is not viable: driver nvme has 0000:00:10.1" },
+	{ "group not viable, unknown why",
+	  { .open = -ENOTUNIQ },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "another process uses a device of IOMMU group 7" },
+	{ "other API", { .open = -EPROTO }, PLAIN, OBSTACLE_STOP, "no type1 IOMMU backend" },
+	{ "no session",
+	  { .open = -EMFILE },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "cannot open a VFIO session: Too many open files" },
+	{ "stock modules", { .probe = -ENOTTY }, PLAIN, OBSTACLE_STOP, "has no alias regions" },
+	{ "no probe", { .probe = -EIO }, PLAIN, OBSTACLE_STOP, "cannot probe for alias regions" },
+	{ "no request",
+	  { .request = -EINVAL },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "cannot set the request eventfd" },
+	{ "not known what is possible",
+	  { .possible = -EIO },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "cannot ask which aliases are possible" },
+	{ "not mappable",
+	  { .missing_types = UINT32_MAX },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "VFIO cannot map it" },
+	{ "no PAT",
+	  { .missing_types = 1U << VFIO_ALIAS_MEMORY_WC },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "cannot give the memory type wc" },
+	{ "no files",
+	  { .missing_flags = VFIO_ALIAS_FLAG_SYSFS },
+	  PLAIN,
+	  OBSTACLE_STOP,
+	  "have no files in sysfs" },
+	{ "not shared",
+	  { .missing_flags = VFIO_ALIAS_FLAG_SHARED },
+	  MARK([MARK_ALIAS] = "2:wc,shared"),
+	  OBSTACLE_STOP,
+	  "cannot be shared" },
+	{ "no list", { .list = -EIO }, PLAIN, OBSTACLE_EVENT, "cannot remove an alias" },
+	{ "mapped",
+	  { .create = -EBUSY, .mapped = true },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  MACHINE_BDF "/resource2 is mapped by tool (pid 4711)" },
+	{ "in use",
+	  { .create = -EBUSY },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "in use under another memory type, or by the kernel" },
+	{ "MSI-X",
+	  { .create = -EINVAL },
+	  MARK([MARK_ALIAS] = "2:wc@4K+8K"),
+	  OBSTACLE_EVENT,
+	  "the kernel refuses the range 4K+8K" },
+	{ "no space",
+	  { .create = -ENOSPC },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "cannot make the alias of 0+16M: No space" },
+	{ "lost", { .alias_is_lost = true }, PLAIN, OBSTACLE_EVENT, "the kernel does not list" },
+	{ "no access",
+	  { .access = -EPERM },
+	  PLAIN,
+	  OBSTACLE_EVENT,
+	  "cannot set the owner and mode of resource2_wc: Operation not permitted" },
+};
+
+Test(device, every_obstacle_is_told_and_ends_as_it_should)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(obstacles); i++) {
+		const struct obstacle *o = &obstacles[i];
+		enum device_state beside = o->obstacle == OBSTACLE_MARK ? DEVICE_REFUSED :
+									  DEVICE_WAITING;
+
+		machine = o->machine;
+		mark = o->mark;
+		appear();
+		tell(UDEV_PRESENT);
+		expect(o->name, beside, o->reason);
+		cr_expect_eq(device->obstacle, o->obstacle, "%s: %d", o->name, device->obstacle);
+
+		/* It stays as long as its cause. */
+		device_retry(device);
+		tell(UDEV_PRESENT);
+		device_reload(device);
+		expect(o->name, beside, o->reason);
+
+		/* Its cause has ended: who may go on, does, at an event of another device. */
+		machine = (struct machine){ .session = machine.session,
+					    .eventfd = machine.eventfd,
+					    .driver = machine.session ? "vfio-pci" : NULL };
+		memcpy(machine.override, "vfio-pci", 9);
+		device_retry(device);
+		if (o->obstacle == OBSTACLE_MARK || o->obstacle == OBSTACLE_STOP) {
+			expect(o->name, beside, o->reason);
+			machine.driver = "vfio-pci";
+			mark = (struct mark_text)PLAIN;
+			tell(UDEV_BIND);
+		} else if (mark.value[MARK_BIND]) {
+			machine.driver = "vfio-pci";
+			tell(UDEV_BIND);
+		}
+		expect(o->name, DEVICE_PUBLISHED, NULL);
+
+		device_close(device);
+		device = device_free(device);
+	}
+}
+
+Test(device, a_session_that_systemd_does_not_keep_is_published_all_the_same)
+{
+	machine.keep = -EIO;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("not kept", DEVICE_PUBLISHED, NULL);
+}
+
+/* ---- what happens to a device, in every state ---- */
+
+enum happening {
+	NOTHING, /* an event of udev, with the same mark */
+	OTHER,	 /* an event of another device */
+	RELOAD,
+	REMARK,	 /* another mark */
+	MISMARK, /* one that is wrong */
+	UNBIND,	 /* somebody takes the device from its driver */
+	REBIND,	 /* somebody binds it to vfio-pci */
+	HAPPENINGS,
+};
+
+static void happen(enum happening happening)
+{
+	switch (happening) {
+	case NOTHING:
+		tell(UDEV_PRESENT);
+		break;
+	case OTHER:
+		device_retry(device);
+		break;
+	case RELOAD:
+		device_reload(device);
+		break;
+	case REMARK:
+		mark.value[MARK_ALIAS] = "2:uc@0+1M";
+		tell(UDEV_PRESENT);
+		break;
+	case MISMARK:
+		mark.value[MARK_ALIAS] = "2:wb";
+		tell(UDEV_PRESENT);
+		break;
+	case UNBIND:
+		if (machine.session) {
+			machine_request(); /* and waits until the session has ended */
+			settle();
+			cr_assert_not(machine.session);
+		}
+		machine.driver = NULL;
+		tell(UDEV_UNBIND);
+		break;
+	case REBIND:
+		if (!machine.driver)
+			machine.driver = "vfio-pci";
+		tell(UDEV_BIND);
+		break;
+	case HAPPENINGS:
+		break;
+	}
+	settle();
+}
+
+#define REFUSED DEVICE_REFUSED
+#define WAITING DEVICE_WAITING
+#define PUBLISHED DEVICE_PUBLISHED
+
+static const struct {
+	const char *name;
+	struct machine machine;
+	const char *mark;
+	bool taken; /* and then taken by somebody */
+	enum device_state state, after[HAPPENINGS];
+} states[] = {
+	{ "refused",
+	  {},
+	  "2:wx",
+	  false,
+	  REFUSED,
+	  { [NOTHING] = REFUSED,
+	    [OTHER] = REFUSED,
+	    [RELOAD] = REFUSED,
+	    [REMARK] = PUBLISHED,
+	    [MISMARK] = REFUSED,
+	    [UNBIND] = REFUSED,
+	    [REBIND] = REFUSED } },
+	{ "waiting for an event",
+	  { .no_group = true },
+	  "2:wc",
+	  false,
+	  WAITING,
+	  { [NOTHING] = WAITING,
+	    [OTHER] = WAITING,
+	    [RELOAD] = WAITING,
+	    [REMARK] = WAITING,
+	    [MISMARK] = REFUSED,
+	    [UNBIND] = WAITING,
+	    [REBIND] = WAITING } },
+	{ "waiting for a file",
+	  { .create = -EBUSY },
+	  "2:wc",
+	  false,
+	  WAITING,
+	  { [NOTHING] = WAITING,
+	    [OTHER] = WAITING,
+	    [RELOAD] = WAITING,
+	    [REMARK] = WAITING,
+	    [MISMARK] = REFUSED,
+	    [UNBIND] = WAITING,
+	    [REBIND] = WAITING } },
+	/* Only who says so gets it back. */
+	{ "taken",
+	  {},
+	  "2:wc",
+	  true,
+	  WAITING,
+	  { [NOTHING] = WAITING,
+	    [OTHER] = WAITING,
+	    [RELOAD] = PUBLISHED,
+	    [REMARK] = PUBLISHED,
+	    [MISMARK] = REFUSED,
+	    [UNBIND] = WAITING,
+	    [REBIND] = PUBLISHED } },
+	/* A mistake costs nobody a mapping. */
+	{ "published",
+	  {},
+	  "2:wc",
+	  false,
+	  PUBLISHED,
+	  { [NOTHING] = PUBLISHED,
+	    [OTHER] = PUBLISHED,
+	    [RELOAD] = PUBLISHED,
+	    [REMARK] = PUBLISHED,
+	    [MISMARK] = REFUSED,
+	    [UNBIND] = WAITING,
+	    [REBIND] = PUBLISHED } },
+};
+
+static const char *const happenings[] = {
+	[NOTHING] = "nothing", [OTHER] = "another device", [RELOAD] = "reload", [REMARK] = "remark",
+	[MISMARK] = "mismark", [UNBIND] = "unbind",	   [REBIND] = "rebind",
+};
+
+Test(device, every_state_answers_every_event_as_it_should)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		for (enum happening j = 0; j < HAPPENINGS; j++) {
+			_cleanup_free_ char *what = NULL;
+
+			cr_assert(asprintf(&what, "%s, then %s", states[i].name, happenings[j]) >
+				  0);
+			machine = states[i].machine;
+			mark = (struct mark_text){ .value = { (char *)states[i].mark } };
+			appear();
+			tell(UDEV_PRESENT);
+			if (states[i].taken)
+				happen(UNBIND);
+			cr_assert_eq(device_state(device), states[i].state, "%s", what);
+			happen(j);
+			cr_expect_eq(device_state(device), states[i].after[j], "%s: %d, %s", what,
+				     device_state(device), device->reason ?: "no reason");
+			device = device_free(device);
+		}
+	}
+}
+
+/* ---- aliases ---- */
+
+Test(device, a_new_mark_is_applied_as_a_difference)
+{
+	uint32_t kept;
+
+	mark.value[MARK_ALIAS] = "2:wc@0+1M 2:wc@1M+1M";
+	appear();
+	tell(UDEV_PRESENT);
+	cr_assert_eq(machine.n_aliases, 2);
+	kept = machine.aliases[0].index;
+
+	mark.value[MARK_ALIAS] = "2:uc@1M+64K,shared 2:wc@0+1M";
+	tell(UDEV_PRESENT);
+	cr_expect_eq(device_state(device), DEVICE_PUBLISHED);
+	cr_assert_eq(machine.n_aliases, 2);
+	cr_expect_eq(machine.n_created, 3);
+	cr_expect_eq(machine.aliases[0].index, kept);
+	cr_expect_eq(machine.aliases[1].type, VFIO_ALIAS_MEMORY_UC);
+	cr_expect_eq(machine.aliases[1].flags, VFIO_ALIAS_FLAG_SYSFS | VFIO_ALIAS_FLAG_SHARED);
+
+	machine.remove = -EIO;
+	mark.value[MARK_ALIAS] = "2:wc";
+	tell(UDEV_PRESENT);
+	expect("not removed", DEVICE_WAITING, "cannot remove an alias: Input/output error");
+}
+
+Test(device, a_mistake_does_not_cost_an_alias)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	mark.value[MARK_ALIAS] = "2:wx";
+	tell(UDEV_PRESENT);
+	expect("mistake", DEVICE_REFUSED, "the mark before stays in force");
+	cr_expect_eq(machine.n_aliases, 1);
+	cr_expect_eq(machine.n_created, 1);
+
+	/* Of what is lost nothing is in force. */
+	happen(UNBIND);
+	device_reload(device);
+	expect("lost", DEVICE_REFUSED, "TYPE must be wc or uc");
+	cr_expect_null(strstr(device->reason, "in force"));
+}
+
+Test(device, one_alias_that_waits_does_not_keep_the_others)
+{
+	_cleanup_status_ struct status status = {};
+
+	mark.value[MARK_ALIAS] = "2:wc@0+1M";
+	appear();
+	tell(UDEV_PRESENT);
+	machine.create = -EBUSY;
+	mark.value[MARK_ALIAS] = "2:wc@0+1M 2:uc@1M+1M";
+	tell(UDEV_PRESENT);
+	cr_expect_eq(device_state(device), DEVICE_WAITING);
+	cr_assert_eq(status_read(scratch_fd, MACHINE_BDF, &status), 0);
+	cr_assert_eq(status.n_aliases, 2);
+	cr_expect_str_eq(status.aliases[0].state, "published");
+	cr_expect_str_eq(status.aliases[0].file,
+			 "/sys/bus/pci/devices/" MACHINE_BDF "/resource2_wc");
+	cr_expect_str_eq(status.aliases[1].state, "waiting");
+	cr_expect_null(status.aliases[1].file);
+	cr_expect_str_eq(status.reason, status.aliases[1].reason);
+}
+
+Test(device, the_file_gets_the_owner_and_mode_of_the_mark)
+{
+	mark.value[MARK_OWNER] = "1";
+	mark.value[MARK_GROUP] = "2";
+	appear();
+	tell(UDEV_PRESENT);
+	cr_expect_eq(machine.file.owner, 1);
+	cr_expect_eq(machine.file.group, 2);
+	cr_expect_eq(machine.file.mode, 0660);
+	mark.value[MARK_MODE] = "0600";
+	tell(UDEV_PRESENT);
+	cr_expect_eq(machine.file.mode, 0600);
+	cr_expect_eq(machine.n_created, 1);
+}
+
+Test(device, what_the_kernel_does_not_tell_of_is_tried_again)
+{
+	uint64_t usec;
+
+	machine.create = -EBUSY;
+	appear();
+	tell(UDEV_PRESENT);
+	cr_assert_not_null(device->retry);
+	cr_assert_geq(sd_event_source_get_time(device->retry, &usec), 0);
+	machine.create = 0;
+	device_retry(device);
+	expect("free", DEVICE_PUBLISHED, NULL);
+	cr_expect_null(device->retry, "it would wake the machine for nothing");
+}
+
+Test(device, what_ends_before_it_is_watched_is_not_waited_for)
+{
+	machine.busy_once = true;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("ended", DEVICE_PUBLISHED, NULL);
+	cr_expect_null(device->retry);
+}
+
+/* ---- binding and giving back ---- */
+
+Test(device, a_driver_that_was_there_before_gets_the_device_back)
+{
+	machine.driver = machine.native = "e1000e";
+	snprintf(machine.override, sizeof(machine.override), "e1000e");
+	mark.value[MARK_BIND] = "force";
+	appear();
+	tell(UDEV_PRESENT);
+	expect("forced", DEVICE_PUBLISHED, NULL);
+	cr_expect_str_eq(machine.driver, "vfio-pci");
+	device_release(device);
+	cr_expect_str_eq(machine.driver, "e1000e");
+	cr_expect_str_eq(machine.override, "e1000e");
+	cr_expect_eq(faccessat(scratch_fd, MACHINE_BDF ".json", F_OK, 0), -1);
+}
+
+Test(device, a_driver_that_does_not_take_it_back_is_no_fault)
+{
+	machine.driver = "e1000e";
+	mark.value[MARK_BIND] = "force";
+	appear();
+	tell(UDEV_PRESENT);
+	device_release(device);
+	cr_expect_null(machine.driver);
+	cr_expect_str_eq(machine.override, "");
+}
+
+Test(device, what_somebody_else_has_bound_stays_as_it_is)
+{
+	machine.driver = "vfio-pci";
+	snprintf(machine.override, sizeof(machine.override), "vfio-pci");
+	appear();
+	tell(UDEV_PRESENT);
+	expect("bound before", DEVICE_PUBLISHED, NULL);
+	device_release(device);
+	cr_expect_str_eq(machine.driver, "vfio-pci");
+	cr_expect_str_eq(machine.override, "vfio-pci");
+	cr_expect_not(machine.session);
+}
+
+Test(device, an_override_of_somebody_else_is_not_overwritten)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	machine_request();
+	settle();
+	machine.driver = NULL;
+	snprintf(machine.override, sizeof(machine.override), "e1000e");
+	tell(UDEV_UNBIND);
+	cr_expect_str_eq(machine.override, "e1000e");
+	device_release(device);
+	cr_expect_str_eq(machine.override, "e1000e");
+}
+
+Test(device, an_unbind_takes_back_what_the_service_wrote)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	cr_assert_str_eq(machine.override, "vfio-pci");
+	happen(UNBIND);
+	expect("unbound", DEVICE_WAITING, "was taken from its VFIO driver");
+	cr_expect_str_eq(machine.override, "");
+}
+
+Test(device, the_next_run_knows_whom_the_device_belonged_to)
+{
+	machine.driver = machine.native = "e1000e";
+	mark.value[MARK_BIND] = "force";
+	appear();
+	tell(UDEV_PRESENT);
+	device = device_free(device); /* without giving it back: it has died */
+
+	appear();
+	device_release(device);
+	cr_expect_str_eq(machine.driver, "e1000e");
+	cr_expect_str_eq(machine.override, "");
+}
+
+Test(device, a_device_that_goes_leaves_nothing)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	machine.gone = true;
+	device_remove(device);
+	cr_expect_not(machine.session);
+	cr_expect_eq(faccessat(scratch_fd, MACHINE_BDF ".json", F_OK, 0), -1);
+}
+
+/* ---- messages ---- */
+
+Test(device, a_device_that_flaps_says_what_was_left_out)
+{
+	uint64_t usec = 0;
+
+	appear();
+	for (unsigned int i = 0; i < 3 * LOG_LIMIT_BURST; i++) {
+		mark.value[MARK_ALIAS] = i % 2 ? "2:wx" : "2:wy";
+		tell(UDEV_PRESENT);
+	}
+	cr_expect_eq(device->limit.suppressed, 2 * LOG_LIMIT_BURST);
+	cr_assert_not_null(device->limit_end);
+	cr_assert_geq(sd_event_source_get_time(device->limit_end, &usec), 0);
+	cr_expect_eq(usec, device->limit.begin_usec + LOG_LIMIT_USEC);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine with one PCI device, in place of sysfs.c, vfio.c, modules.c and holder.c: what the
+ * kernel does when it is told to bind a device or to make an alias, and what can go wrong.
+ * As zeroes all is well: there is an IOMMU, no driver has the device, and the modules have
+ * alias regions.
+ */
+#ifndef TESTS_UNIT_MACHINE_H
+#define TESTS_UNIT_MACHINE_H
+
+#include <criterion/criterion.h>
+
+#include "holder.h"
+#include "modules.h"
+#include "sysfs.h"
+#include "vfio.h"
+
+#define MACHINE_BDF "0000:00:10.0"
+#define MACHINE_GROUP 7U
+#define MACHINE_ALIASES 8
+
+struct machine {
+	/* What is so */
+	bool gone;
+	bool no_group;
+	int noiommu_mode;   /* as sysfs_noiommu_mode() */
+	bool cdev;	    /* VFIO's devices have character devices of their own */
+	bool opened;	    /* the group, by a process that is found */
+	const char *driver; /* that has the device */
+	const char *native; /* driver that takes it if no other is wanted */
+	char override[32];
+	const char *beside; /* driver of another device in the group */
+	bool vfio_refuses;  /* vfio-pci does not take the device */
+	uint32_t missing_types, missing_flags;
+	bool alias_is_lost; /* one that was made is not listed */
+	bool mapped;	    /* by a process that is found */
+	bool busy_once;	    /* and free when it is tried again */
+	/* What the calls return, if not success */
+	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
+
+	/* What has come of it */
+	bool session;
+	int eventfd;
+	struct vfio_alias aliases[MACHINE_ALIASES];
+	size_t n_aliases;
+	unsigned int n_created;
+	struct {
+		uid_t owner;
+		gid_t group;
+		mode_t mode;
+	} file;
+};
+
+static struct machine machine;
+
+/* ---- sysfs.h ---- */
+
+int sysfs_open_device(const char *bdf)
+{
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	return machine.gone ? -ENOENT : dup(STDERR_FILENO);
+}
+
+int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS])
+{
+	(void)fd;
+	if (machine.bars < 0)
+		return machine.bars;
+	memset(ret, 0, sizeof(*ret) * PCI_BARS);
+	ret[2] = (struct pci_bar){ .kind = PCI_BAR_MEMORY, .length = 16 << 20 };
+	return 0;
+}
+
+int sysfs_driver(int fd, char **ret)
+{
+	(void)fd;
+	*ret = machine.driver ? strdup(machine.driver) : NULL;
+	return 0;
+}
+
+bool sysfs_has_vfio(int fd)
+{
+	(void)fd;
+	return streq(machine.driver, "vfio-pci");
+}
+
+int sysfs_driver_override(int fd, char **ret)
+{
+	(void)fd;
+	*ret = *machine.override ? strdup(machine.override) : NULL;
+	return 0;
+}
+
+int sysfs_set_driver_override(int fd, const char *driver)
+{
+	(void)fd;
+	snprintf(machine.override, sizeof(machine.override), "%s", driver ?: "");
+	return 0;
+}
+
+int sysfs_unbind(int fd, const char *bdf)
+{
+	(void)fd;
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	cr_assert_not(machine.session, "the kernel would wait for the session");
+	machine.driver = NULL;
+	return 0;
+}
+
+int sysfs_probe(const char *bdf)
+{
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	if (machine.driver)
+		return 0;
+	if (streq(machine.override, "vfio-pci"))
+		machine.driver = machine.vfio_refuses ? NULL : "vfio-pci";
+	else
+		machine.driver = machine.native;
+	return 0;
+}
+
+int sysfs_noiommu_mode(void)
+{
+	return machine.noiommu_mode;
+}
+
+bool sysfs_group_is_noiommu(int fd)
+{
+	(void)fd;
+	return machine.noiommu_mode == 1;
+}
+
+int sysfs_vfio_cdev(int fd, char **ret)
+{
+	(void)fd;
+	if (!machine.cdev)
+		return -ENOENT;
+	*ret = strdup("vfio0");
+	return 0;
+}
+
+int sysfs_iommu_group(int fd, unsigned int *ret)
+{
+	(void)fd;
+	/* VFIO makes one for a device without an IOMMU when it is bound. */
+	if (machine.no_group && !(machine.noiommu_mode == 1 && streq(machine.driver, "vfio-pci")))
+		return -ENOENT;
+	*ret = MACHINE_GROUP;
+	return 0;
+}
+
+int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver)
+{
+	(void)fd;
+	if (!machine.beside)
+		return -ENOENT;
+	*ret_bdf = strdup("0000:00:10.1");
+	*ret_driver = strdup(machine.beside);
+	return 0;
+}
+
+const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc)
+{
+	snprintf(buffer, SYSFS_BAR_FILE_SIZE, "resource%u%s", bar % 10, wc ? "_wc" : "");
+	return buffer;
+}
+
+int sysfs_open_path(int fd, const char *name)
+{
+	(void)fd;
+	(void)name;
+	return -ENOENT;
+}
+
+int sysfs_set_access(int fd, const char *name, uid_t owner, gid_t group, mode_t mode)
+{
+	(void)fd;
+	(void)name;
+	if (machine.access < 0)
+		return machine.access;
+	machine.file.owner = owner;
+	machine.file.group = group;
+	machine.file.mode = mode;
+	return 0;
+}
+
+/* ---- vfio.h ---- */
+
+const char *vfio_path(char buffer[static VFIO_PATH_SIZE], const struct vfio_way *way)
+{
+	snprintf(buffer, VFIO_PATH_SIZE, "/dev/vfio/%s", way->cdev ?: "7");
+	return buffer;
+}
+
+int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char *bdf,
+		      struct vfio_session **ret)
+{
+	(void)vfio;
+	cr_assert_eq(way->group, MACHINE_GROUP);
+	cr_assert_eq(way->noiommu, machine.noiommu_mode == 1);
+	cr_assert_eq(!way->cdev, !machine.cdev);
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	cr_assert_str_eq(machine.driver, "vfio-pci");
+	cr_assert_not(machine.session);
+	if (machine.open < 0)
+		return machine.open;
+	if (machine.beside)
+		return -ENOTUNIQ;
+	machine.session = true;
+	*ret = (struct vfio_session *)&machine; /* never looked into */
+	return 0;
+}
+
+int vfio_session_keep(struct vfio_session *session)
+{
+	(void)session;
+	cr_assert_eq(machine.n_created, 0, "a mapping could be lost");
+	return machine.keep;
+}
+
+struct vfio_session *vfio_session_close(struct vfio_session *session)
+{
+	if (session) {
+		cr_assert(machine.session);
+		machine.session = false;
+		machine.n_aliases = 0;
+		machine.n_created = 0;
+	}
+	return NULL;
+}
+
+int vfio_session_set_request_eventfd(struct vfio_session *session, int eventfd)
+{
+	(void)session;
+	machine.eventfd = eventfd;
+	return machine.request;
+}
+
+int vfio_session_probe_aliases(struct vfio_session *session)
+{
+	(void)session;
+	return machine.probe;
+}
+
+int vfio_session_get_possible(struct vfio_session *session, unsigned int bar, uint32_t *ret_types,
+			      uint32_t *ret_flags)
+{
+	(void)session;
+	(void)bar;
+	*ret_types = (1U << VFIO_ALIAS_MEMORY_UC | 1U << VFIO_ALIAS_MEMORY_WC) &
+		     ~machine.missing_types;
+	*ret_flags = (VFIO_ALIAS_FLAG_SYSFS | VFIO_ALIAS_FLAG_SHARED) & ~machine.missing_flags;
+	return machine.possible;
+}
+
+int vfio_session_create_alias(struct vfio_session *session, const struct vfio_alias *alias)
+{
+	(void)session;
+	cr_assert(machine.session);
+	for (size_t i = 0; i < machine.n_aliases; i++) {
+		const struct vfio_alias *there = &machine.aliases[i];
+
+		if (there->bar == alias->bar && there->type == alias->type &&
+		    there->flags == alias->flags && there->offset == alias->offset &&
+		    there->size == alias->size)
+			return 0;
+		if (there->bar == alias->bar && alias->offset < there->offset + there->size &&
+		    there->offset < alias->offset + alias->size)
+			return -EBUSY;
+	}
+	if (machine.busy_once) {
+		machine.busy_once = false;
+		return -EBUSY;
+	}
+	if (machine.create < 0)
+		return machine.create;
+	machine.n_created++;
+	if (machine.alias_is_lost)
+		return 0;
+	cr_assert_lt(machine.n_aliases, MACHINE_ALIASES);
+	machine.aliases[machine.n_aliases] = *alias;
+	machine.aliases[machine.n_aliases++].index = 8 + machine.n_created;
+	return 0;
+}
+
+int vfio_session_remove_alias(struct vfio_session *session, uint32_t index)
+{
+	(void)session;
+	if (machine.remove < 0)
+		return machine.remove;
+	for (size_t i = 0; i < machine.n_aliases; i++) {
+		if (machine.aliases[i].index != index)
+			continue;
+		machine.aliases[i] = machine.aliases[--machine.n_aliases];
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int vfio_session_list_aliases(struct vfio_session *session, struct vfio_alias **ret, size_t *ret_n)
+{
+	(void)session;
+	if (machine.list < 0)
+		return machine.list;
+	*ret = calloc(machine.n_aliases + 1, sizeof(**ret));
+	memcpy(*ret, machine.aliases, machine.n_aliases * sizeof(**ret));
+	*ret_n = machine.n_aliases;
+	return 0;
+}
+
+/* ---- modules.h, holder.h ---- */
+
+int modules_load(const char *name)
+{
+	(void)name;
+	return machine.modules;
+}
+
+int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+		     struct holder *ret)
+{
+	(void)proc;
+	cr_assert_eq(n, 1);
+	cr_assert_eq(except[0], getpid());
+	if (!machine.opened || !streq(tail, "/vfio/7"))
+		return -ENOENT;
+	*ret = (struct holder){ .pid = 4712, .name = "user" };
+	return 0;
+}
+
+int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+{
+	(void)proc;
+	(void)bdf;
+	if (!machine.mapped)
+		return -ENOENT;
+	*ret = (struct holder){ .pid = 4711, .name = "tool" };
+	snprintf(ret->file, sizeof(ret->file), "resource%u", bar % 10);
+	return 0;
+}
+
+/* ---- what others do ---- */
+
+/* The kernel wants the device back, for an unbind that waits. */
+static inline void machine_request(void)
+{
+	const uint64_t one = 1;
+
+	cr_assert(machine.session);
+	cr_assert_eq(write(machine.eventfd, &one, sizeof(one)), sizeof(one));
+}
+
+#endif
