@@ -274,6 +274,16 @@ static enum explain_state check_iommu(struct context *c)
 	if (r != -ENOENT)
 		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
 
+	if (c->mark && c->mark->noiommu) {
+		r = sysfs_noiommu_mode();
+		if (r > 0)
+			return holds(c, "no-IOMMU mode, once the device is bound");
+		if (r == 0) {
+			mend(c,
+			     "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload vfio-alias-shim");
+			return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
+		}
+	}
 	command_line = read_command_line();
 	if (!sysfs_firmware_has_iommu()) {
 		mend(c, "enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual "

@@ -79,7 +79,7 @@ def descriptors():
     for pid in 1, main_pid():
         names = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
         counts["systemd" if pid == 1 else "daemon"] = sorted(
-            os.path.basename(name) for name in names if "vfio" in name or "iommu" in name)
+            os.path.basename(name) for name in names if "[vfio" in name or os.path.basename(name).isdigit() or "iommu" in name)
     return counts
 
 
