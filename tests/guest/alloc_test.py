@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kernel: debug
-# vm: --timeout 1500 --append kmemleak=on --memory 1G
+# vm: --failing-allocations --timeout 1500 --append kmemleak=on --memory 1G
 """Each allocation that the series makes fails once, and nothing is leaked."""
 
 import subprocess

@@ -13,7 +13,7 @@ import struct
 import subprocess
 
 from case import Bound, touched
-from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, main, map_file, outcome
+from guest import EDU, IVSHMEM, TESTDEV, SIGBUS, kernel_log, libc, main, map_file, outcome
 from ptwalk import walk
 import vfio
 from vfio import PAGE, SHARED, SYSFS, UC, WC, Session, address, sysfs
@@ -26,13 +26,14 @@ IVSHMEM_BAR = 16 * MIB
 
 def map_errno(path, size, offset):
     """As map_file(), but without the checks of the mmap module; returns the errno."""
-    libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    libc.mmap.restype = ctypes.c_ssize_t
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-    mapped = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
-    os.close(fd)
-    return ctypes.get_errno() if mapped == -1 else 0
+    try:
+        libc("mmap", 0, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(fd)
+    return 0
 
 
 class MemoryType(Bound):
@@ -486,9 +487,7 @@ class Attributes(Bound):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         self.assertEqual(count(), ("2", "0"))
-        libc = ctypes.CDLL(None, use_errno=True)
-        middle = ctypes.c_void_p(address(file) + 4 * PAGE)
-        self.assertEqual(libc.munmap(middle, ctypes.c_size_t(PAGE)), 0)
+        libc("munmap", address(file) + 4 * PAGE, PAGE)
         self.assertEqual(count(), ("3", "0"))
         own.close()
         self.assertEqual(count(), ("2", "0"))
@@ -546,11 +545,9 @@ class Files(Bound):
         s = self.session()
 
         def without():
-            libc = ctypes.CDLL(None, use_errno=True)
             header = (ctypes.c_uint32 * 2)(0x20080522, 0)
             none = (ctypes.c_uint32 * 6)()
-            if libc.capset(header, none):
-                raise OSError(ctypes.get_errno(), "capset")
+            libc("capset", ctypes.addressof(header), ctypes.addressof(none))
             self.assertErrno(errno.EPERM, s.create, 2, WC, flags=SYSFS)
             s.create(2, WC)
 

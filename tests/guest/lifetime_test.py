@@ -3,7 +3,6 @@
 # vm: --timeout 1800 --native-hotplug --qmp-in-guest --device pcie-root-port,id=rp,slot=1,chassis=1,addr=0x16 --device edu,bus=rp,id=card --device pcie-root-port,id=other,slot=2,chassis=2,addr=0x17 --device edu,bus=other
 """Sessions, mappings, files, devices and modules that end in every order."""
 
-import ctypes
 import errno
 import fcntl
 import itertools
@@ -16,7 +15,7 @@ import threading
 
 from actor import Actor
 from case import Bound, each_way, fetch, word
-from guest import (DEBUG_KERNEL, IVSHMEM, LIMIT, SIGBUS, Eventfd, Uevents, main, map_file,
+from guest import (DEBUG_KERNEL, IVSHMEM, LIMIT, SIGBUS, Eventfd, Uevents, libc, main, map_file,
                    outcome)
 from ptwalk import walk
 import qmp
@@ -170,20 +169,12 @@ class Corpse(Mapper):
 
     def abuse(self):
         """Splits it, gives it other rights, syncs, locks and moves it."""
-        libc = ctypes.CDLL(None, use_errno=True)
         at = address(self.mapping)
-
-        def call(name, *args):
-            function = getattr(libc, name)
-            function.restype = ctypes.c_long
-            if function(*map(ctypes.c_size_t, args)) == -1:
-                raise OSError(ctypes.get_errno(), name)
-
-        call("munmap", at + 4 * PAGE, PAGE)
-        call("mprotect", at, 2 * PAGE, mmap.PROT_READ)
-        call("msync", at, 4 * PAGE, 4)  # MS_SYNC
-        call("mlock", at, PAGE)
-        call("mremap", at + 8 * PAGE, PAGE, PAGE, 3, at + 4 * PAGE)  # MREMAP_MAYMOVE, _FIXED
+        libc("munmap", at + 4 * PAGE, PAGE)
+        libc("mprotect", at, 2 * PAGE, mmap.PROT_READ)
+        libc("msync", at, 4 * PAGE, 4)  # MS_SYNC
+        libc("mlock", at, PAGE)
+        libc("mremap", at + 8 * PAGE, PAGE, PAGE, 3, at + 4 * PAGE)  # MREMAP_MAYMOVE, _FIXED
         with open("/proc/self/smaps", encoding="ascii") as f:
             return f.read().count("vfio-alias:")
 
@@ -307,7 +298,7 @@ class Stuck:
 
     def __init__(self):
         self.memory = mmap.mmap(-1, PAGE)
-        self.fd = ctypes.CDLL(None).syscall(self.SYSCALL, os.O_CLOEXEC | os.O_NONBLOCK)
+        self.fd = libc("syscall", self.SYSCALL, os.O_CLOEXEC | os.O_NONBLOCK)
         fcntl.ioctl(self.fd, self.UFFDIO_API, bytearray(struct.pack("=QQQ", self.API, 0, 0)))
         fcntl.ioctl(self.fd, self.UFFDIO_REGISTER, self._range(self.MODE_MISSING))
 

@@ -3,14 +3,14 @@
 # vm: --append iomem=relaxed --device nvme,serial=stale,cmb_size_mb=16,addr=0x14
 """A kernel that lets anybody map what VFIO has: nobody changes the type of VFIO's own pages."""
 
-import ctypes
 import errno
 import mmap
 import os
 
-from case import Bound, touched
-from guest import IVSHMEM, main, map_file
-from vfio import PAGE, WC, sysfs
+from case import Bound, fetch, touched
+from guest import IVSHMEM, libc, main, map_file
+from ptwalk import walk
+from vfio import PAGE, WC, address, sysfs
 
 MIB = 1 << 20
 SIZE = 16 * MIB
@@ -44,17 +44,30 @@ class Relaxed(Bound):
                     self.assertEqual(touched(stock)["type"], "WC")
                     self.check_own(s, own)
 
+    def test_pages_that_cannot_be_uncached_again_are_nobodys_until_they_can(self):
+        s = self.session()
+        own = s.mmap(2 << 40, SIZE)
+        index, _ = s.create(2, WC, 0, 8 * MIB)
+        self.assertEqual(touched(own, 12 * MIB)["type"], "UC-")
+        with map_file(sysfs(IVSHMEM, "resource2_wc"), 8 * MIB) as stock:
+            self.assertEqual(touched(stock)["type"], "WC")
+            s.remove(index)
+            for at in (0, 12 * MIB):
+                self.assertFalse(walk(address(own) + at)["present"])
+                self.assertIsNone(fetch(own, at))
+                self.assertErrno(errno.ENOMEM, s.pread, 2, at, 4)
+            self.assertErrno(errno.EBUSY, s.create, 2, WC, 12 * MIB, MIB)
+        for at in (0, 12 * MIB):
+            self.assertEqual(touched(own, at)["type"], "UC-")
+        s.create(2, WC, 12 * MIB, MIB)
+
     def test_a_type_that_was_left_behind_is_ebusy(self):
         fd = os.open(sysfs(NVME, "resource2_wc"), os.O_RDWR)
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_ssize_t
-        libc.munmap.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
-        at = libc.mmap(None, SIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        at = libc("mmap", 0, SIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
         os.close(fd)
-        self.assertNotEqual(at, -1)
         # The kernel keeps a record of the first page when it goes by itself.
-        self.assertEqual(libc.munmap(at, PAGE), 0)
-        self.assertEqual(libc.munmap(at + PAGE, SIZE - PAGE), 0)
+        libc("munmap", at, PAGE)
+        libc("munmap", at + PAGE, SIZE - PAGE)
         with map_file(sysfs(NVME, "resource2"), PAGE) as stale:
             _ = stale[0]
             self.assertEqual(touched(stale)["type"], "WC")

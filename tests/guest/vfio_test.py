@@ -439,7 +439,7 @@ class Power:
 
 @each_way
 class VariantDriver:
-    """One that keeps the kernel's mapping of a BAR: guest/barmap."""
+    """One that keeps the kernel's mapping of a BAR: guest/variant."""
 
     devices = (IVSHMEM,)
     driver = "vfio-alias-barmap"

@@ -43,25 +43,10 @@ void calls_open(void)
 
 void inject_open(void)
 {
-	static const struct {
-		const char *path, *value;
-	} settings[] = {
-		/* A call trace for each would be taken for a complaint. */
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
-		/* Those that may wait are nearly all that there are. */
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-	};
-
 	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fail_nth < 0)
 		return;
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
-		if (write_sysfs(NULL, settings[i].path, settings[i].value) < 0)
-			die(settings[i].path);
+	let_allocations_fail();
 }
 
 void inject_begin(void)

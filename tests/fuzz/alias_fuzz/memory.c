@@ -394,6 +394,9 @@ void do_map_file(const uint8_t *v)
 	else if (!claimed)
 		why(&reasons, WHY_map_file_no_claim);
 
+	/* The PCI core's mmap() warns by itself if it runs out of memory half-way. */
+	if (!ours)
+		inject_cancel();
 	inject_begin();
 	mapped = mmap(place(slot, offset, v[4]), length, prot, flags, fd, (off_t)offset);
 	inject_end();

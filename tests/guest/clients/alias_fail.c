@@ -48,26 +48,6 @@ static bool fail_nth(int n)
 	return atoi(text) == 0;
 }
 
-/* Allocations that may sleep do not fail by default, nor do single pages. */
-static void set_up_injection(void)
-{
-	static const char *const settings[][2] = {
-		{ "failslab/ignore-gfp-wait", "N" },
-		{ "failslab/verbose", "0" },
-		{ "fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "fail_page_alloc/min-order", "0" },
-		{ "fail_page_alloc/verbose", "0" },
-	};
-	char path[128];
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i][0]);
-		if (write_sysfs(bdf, path, settings[i][1]) < 0)
-			die(path);
-	}
-}
-
 static int result(long r)
 {
 	return r < 0 ? -errno : 0;
@@ -429,7 +409,7 @@ int main(int argc, char **argv)
 	CPU_SET(0, &cpu);
 	if (sched_setaffinity(0, sizeof(cpu), &cpu) < 0)
 		die("sched_setaffinity");
-	set_up_injection();
+	let_allocations_fail();
 	event_fd = eventfd(0, EFD_CLOEXEC);
 	if (bind_vfio(bdf) < 0 || session_open(bdf, &session) < 0)
 		die("cannot open the device");

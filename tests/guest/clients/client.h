@@ -72,6 +72,27 @@ static inline int write_sysfs(const char *bdf, const char *name, const char *tex
 	return n < 0 ? -errno : 0;
 }
 
+/*
+ * Has /proc/thread-self/fail-nth reach all allocations: by default those that may wait, which
+ * are nearly all, and single pages are left out. A call trace for each would be taken for a
+ * complaint.
+ */
+static inline void let_allocations_fail(void)
+{
+	static const char *const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		if (write_sysfs(NULL, settings[i][0], settings[i][1]) < 0)
+			die(settings[i][0]);
+}
+
 /* Takes the device from its driver, if it has one. */
 static inline int bind_vfio(const char *bdf)
 {

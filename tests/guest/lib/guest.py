@@ -16,6 +16,8 @@ IVSHMEM, EDU, TESTDEV = "0000:00:10.0", "0000:00:11.0", "0000:00:12.0"
 
 DEBUG_KERNEL = os.uname().release.endswith("-debug")
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 LIMIT = 60  # seconds until a wait is a failure
 
 
@@ -80,6 +82,16 @@ def outcome(touch):
     if os.WEXITSTATUS(status):
         raise RuntimeError("the child failed otherwise")
     return 0
+
+
+def libc(function, *args):
+    """Calls a function of libc that takes integers; raises OSError where it returns -1."""
+    function = getattr(_LIBC, function)
+    function.restype = ctypes.c_long
+    result = function(*map(ctypes.c_size_t, args))
+    if result == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
 
 
 def run(*command, **kwargs):

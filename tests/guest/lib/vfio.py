@@ -10,6 +10,8 @@ import mmap
 import os
 import struct
 
+from guest import libc
+
 UC, WC = 1, 2
 SYSFS, SHARED = 1, 2
 CREATE, REMOVE = 1, 2
@@ -296,28 +298,16 @@ def mmap_aligned(case, fd, offset, size, alignment):
 
     The mapping ends with the test.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    libc.mmap.restype = ctypes.c_ssize_t
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-    anonymous, reserved = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, size + alignment
-    at = libc.mmap(None, reserved, 0, anonymous | MAP_NORESERVE, -1, 0)
-    if at != -1:
-        at = (at + alignment - 1) // alignment * alignment
-        at = libc.mmap(at, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | MAP_FIXED,
-                       fd, offset)
-    if at == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    case.addCleanup(libc.munmap, at, size)
-    return at
+    anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    at = libc("mmap", 0, size + alignment, 0, anonymous, -1, 0)
+    case.addCleanup(libc, "munmap", at, size + alignment)
+    return libc("mmap", (at + alignment - 1) // alignment * alignment, size,
+                mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | MAP_FIXED, fd, offset)
 
 
 def pread_to(fd, where, count, offset):
     """As os.pread(), into memory that may not be there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
-    if libc.pread(fd, where, count, offset) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return libc("pread", fd, where, count, offset)
 
 
 def address(mapping):

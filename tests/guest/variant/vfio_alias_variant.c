@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test only: a variant driver that keeps a pointer into the kernel's mapping of a BAR
+ * Test only: variant drivers of VFIO, which bind where driver_override says so
  *
- * In tree virtio-vfio-pci does that, but for virtual functions that QEMU does not have.
+ * vfio-alias-barmap keeps a pointer into the kernel's mapping of a BAR. In tree
+ * virtio-vfio-pci does that, but for virtual functions that QEMU does not have.
  * This one is vfio-pci with one file more in the device's directory: what is written to
  * barmap, while the device is open, is the number of a BAR for
  * vfio_pci_core_setup_barmap(), whose error is that of the write. Reading gives the
  * first word of that BAR, through the pointer that was kept.
+ *
+ * vfio-alias-own-mmap has an mmap() of its own, as those have that hide a part of a BAR:
+ * its devices have no alias regions. Else it is the same.
  */
 #include <linux/io.h>
 #include <linux/iommufd.h>
@@ -113,31 +117,42 @@ static void barmap_close_device(struct vfio_device *core_vdev)
 	vfio_pci_core_close_device(core_vdev);
 }
 
-static const struct vfio_device_ops barmap_ops = {
-	.name		= "vfio-alias-barmap",
-	.init		= barmap_init_dev,
-	.release	= vfio_pci_core_release_dev,
-	.open_device	= barmap_open_device,
-	.close_device	= barmap_close_device,
-	.ioctl		= vfio_pci_core_ioctl,
-	.device_feature	= vfio_pci_core_ioctl_feature,
-	.read		= vfio_pci_core_read,
-	.write		= vfio_pci_core_write,
-	.mmap		= vfio_pci_core_mmap,
-	.request	= vfio_pci_core_request,
-	.match		= vfio_pci_core_match,
-	.bind_iommufd	= vfio_iommufd_physical_bind,
-	.unbind_iommufd	= vfio_iommufd_physical_unbind,
-	.attach_ioas	= vfio_iommufd_physical_attach_ioas,
-	.detach_ioas	= vfio_iommufd_physical_detach_ioas,
-};
+static int own_mmap(struct vfio_device *core_vdev, struct vm_area_struct *vma)
+{
+	return vfio_pci_core_mmap(core_vdev, vma);
+}
 
-static int barmap_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+#define VARIANT_OPS(driver_name, driver_mmap)				\
+{									\
+	.name		= driver_name,					\
+	.init		= barmap_init_dev,				\
+	.release	= vfio_pci_core_release_dev,			\
+	.open_device	= barmap_open_device,				\
+	.close_device	= barmap_close_device,				\
+	.ioctl		= vfio_pci_core_ioctl,				\
+	.device_feature	= vfio_pci_core_ioctl_feature,			\
+	.read		= vfio_pci_core_read,				\
+	.write		= vfio_pci_core_write,				\
+	.mmap		= driver_mmap,					\
+	.request	= vfio_pci_core_request,			\
+	.match		= vfio_pci_core_match,				\
+	.bind_iommufd	= vfio_iommufd_physical_bind,			\
+	.unbind_iommufd	= vfio_iommufd_physical_unbind,			\
+	.attach_ioas	= vfio_iommufd_physical_attach_ioas,		\
+	.detach_ioas	= vfio_iommufd_physical_detach_ioas,		\
+}
+
+static const struct vfio_device_ops barmap_ops =
+	VARIANT_OPS("vfio-alias-barmap", vfio_pci_core_mmap);
+static const struct vfio_device_ops own_mmap_ops =
+	VARIANT_OPS("vfio-alias-own-mmap", own_mmap);
+
+static int variant_probe(struct pci_dev *pdev, const struct vfio_device_ops *ops)
 {
 	struct barmap_device *barmap;
 	int ret;
 
-	barmap = vfio_alloc_device(barmap_device, core.vdev, &pdev->dev, &barmap_ops);
+	barmap = vfio_alloc_device(barmap_device, core.vdev, &pdev->dev, ops);
 	if (IS_ERR(barmap))
 		return PTR_ERR(barmap);
 
@@ -148,7 +163,17 @@ static int barmap_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return ret;
 }
 
-static void barmap_remove(struct pci_dev *pdev)
+static int barmap_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	return variant_probe(pdev, &barmap_ops);
+}
+
+static int own_mmap_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	return variant_probe(pdev, &own_mmap_ops);
+}
+
+static void variant_remove(struct pci_dev *pdev)
 {
 	struct barmap_device *barmap = dev_to_barmap(&pdev->dev);
 
@@ -157,21 +182,49 @@ static void barmap_remove(struct pci_dev *pdev)
 }
 
 /* For driver_override alone */
-static const struct pci_device_id barmap_table[] = {
+static const struct pci_device_id variant_table[] = {
 	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(PCI_ANY_ID, PCI_ANY_ID) },
 	{}
 };
 
-static struct pci_driver barmap_driver = {
-	.name			= "vfio-alias-barmap",
-	.id_table		= barmap_table,
-	.probe			= barmap_probe,
-	.remove			= barmap_remove,
-	.dev_groups		= barmap_groups,
-	.err_handler		= &vfio_pci_core_err_handlers,
-	.driver_managed_dma	= true,
-};
-module_pci_driver(barmap_driver);
+#define VARIANT_DRIVER(driver_name, driver_probe)			\
+{									\
+	.name			= driver_name,				\
+	.id_table		= variant_table,			\
+	.probe			= driver_probe,				\
+	.remove			= variant_remove,			\
+	.dev_groups		= barmap_groups,			\
+	.err_handler		= &vfio_pci_core_err_handlers,		\
+	.driver_managed_dma	= true,					\
+}
 
+static struct pci_driver barmap_driver =
+	VARIANT_DRIVER("vfio-alias-barmap", barmap_probe);
+static struct pci_driver own_mmap_driver =
+	VARIANT_DRIVER("vfio-alias-own-mmap", own_mmap_probe);
+
+static int __init variant_init(void)
+{
+	int ret;
+
+	ret = pci_register_driver(&barmap_driver);
+	if (ret)
+		return ret;
+	ret = pci_register_driver(&own_mmap_driver);
+	if (ret)
+		pci_unregister_driver(&barmap_driver);
+	return ret;
+}
+module_init(variant_init);
+
+static void __exit variant_exit(void)
+{
+	pci_unregister_driver(&own_mmap_driver);
+	pci_unregister_driver(&barmap_driver);
+}
+module_exit(variant_exit);
+
+MODULE_ALIAS("vfio_alias_barmap");
+MODULE_ALIAS("vfio_alias_own_mmap");
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Test only: a VFIO variant driver that keeps the mapping of a BAR");
+MODULE_DESCRIPTION("Test only: VFIO variant drivers");
