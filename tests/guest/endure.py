@@ -12,6 +12,7 @@ from guest import LIMIT, SIGBUS, map_file, outcome, run
 import qmp
 import story_test as story
 from ptwalk import walk
+import vfio
 from vfio import address, sysfs
 
 CARD = "0000:01:00.0"  # an NVMe controller, BAR 2: 16 MiB of RAM
@@ -74,13 +75,7 @@ def main_pid():
 
 
 def descriptors():
-    """Those of VFIO that systemd and the daemon have, by how many of each."""
-    counts = {}
-    for pid in 1, main_pid():
-        names = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
-        counts["systemd" if pid == 1 else "daemon"] = sorted(
-            os.path.basename(name) for name in names if "[vfio" in name or os.path.basename(name).isdigit() or "iommu" in name)
-    return counts
+    return {"systemd": vfio.held_by(1), "daemon": vfio.held_by(main_pid())}
 
 
 def aliases():
@@ -129,8 +124,7 @@ def main():
     wait("the device", published)
     {"kills": kills, "replugs": replugs}[sys.argv[1]](int(sys.argv[2]))
     story.systemctl("stop")
-    left = [os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd")]
-    check("left in systemd", [name for name in left if "vfio" in name or "iommu" in name], [])
+    check("left in systemd", vfio.held_by(1), [])
     subprocess.run(["modprobe", "-r", "vfio-pci"], check=True)  # nobody holds a device
 
 

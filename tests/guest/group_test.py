@@ -8,7 +8,7 @@ import subprocess
 
 from actor import Actor
 from case import WAYS
-from guest import main, map_file
+from guest import descriptors, main, map_file
 import story_test as story
 from ptwalk import walk
 import vfio
@@ -25,7 +25,7 @@ class Holder:
         self.session = WAYS[-1](bdf)
 
     def paths(self):
-        return [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        return list(descriptors().values())
 
 
 class Group(story.Story):

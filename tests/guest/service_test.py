@@ -10,7 +10,7 @@ import stat
 import subprocess
 import unittest
 
-from guest import EDU, IVSHMEM, main, run, until
+from guest import EDU, IVSHMEM, descriptors, main, run, until
 from story_test import RULES, SERVICE, Story, status, systemctl, write_rules
 import vfio
 from vfio import sysfs
@@ -68,10 +68,10 @@ class Sandbox(Story):
         libc = ctypes.CDLL(None, use_errno=True)
         pid = self.main_pid()
         pidfd, sizes = os.pidfd_open(pid), []
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+        for fd, name in descriptors(pid).items():
+            if not name.startswith("socket:"):
                 continue
-            copy = libc.syscall(438, pidfd, int(fd), 0)  # pidfd_getfd()
+            copy = libc.syscall(438, pidfd, fd, 0)  # pidfd_getfd()
             self.assertGreaterEqual(copy, 0, os.strerror(ctypes.get_errno()))
             with socket.socket(fileno=copy) as s:
                 if s.family == socket.AF_NETLINK:

@@ -3,7 +3,6 @@
 # vm: --timeout 1500
 """The whole story: mark by udev rule, start the service, unmodified tools map the files."""
 
-import contextlib
 import grp
 import json
 import mmap
@@ -462,21 +461,12 @@ class Restart(Story):
         self.assertEqual(status(IVSHMEM)["aliases"][0]["type_in_effect"], "wc")
         self.assertEqual(outcome(lambda: m[0]), 0)
 
-    def kept_by_systemd(self):
-        """The descriptors of VFIO that PID 1 has, by what they are of."""
-        names = []
-        for fd in os.listdir("/proc/1/fd"):
-            with contextlib.suppress(FileNotFoundError):  # closed since
-                names.append(os.readlink(f"/proc/1/fd/{fd}"))
-        # The service's mount of /dev ends with it, and with that the start of the path.
-        return sorted(os.path.basename(name) for name in names if "vfio" in name or "iommu" in name)
-
     def test_mappings_outlive_the_daemon(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         path = sysfs(IVSHMEM, "resource2_wc")
         m = map_file(path, IVSHMEM_BAR)
         m[0] = 1
-        inode, kept = os.stat(path).st_ino, self.kept_by_systemd()
+        inode, kept = os.stat(path).st_ino, vfio.held_by(1)
         self.assertTrue(kept)
         for name, how in {
                 "kill -9": lambda pid: os.kill(pid, signal.SIGKILL),
@@ -488,12 +478,12 @@ class Restart(Story):
                 self.restarted(how)
                 self.assertEqual(walk(address(m))["type"], "WC")
                 self.assertEqual(os.stat(path).st_ino, inode)
-                self.assertEqual(self.kept_by_systemd(), kept)
+                self.assertEqual(vfio.held_by(1), kept)
         self.assertEqual(status(IVSHMEM)["aliases"][0]["type_in_effect"], "wc")
         systemctl("stop")
         self.assertEqual(outcome(lambda: m[0]), SIGBUS)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
-        self.assertEqual(self.kept_by_systemd(), [])
+        self.assertEqual(vfio.held_by(1), [])
 
     def test_a_restart_ends_the_session_of_what_is_not_marked_any_more(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}, EDU: {"VFIO_ALIAS": "0:wc"}})
@@ -509,7 +499,7 @@ class Restart(Story):
         self.restarted(lambda pid: os.kill(pid, signal.SIGKILL))
         vfio.unbind(IVSHMEM)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
-        self.assertEqual(self.kept_by_systemd(), [])
+        self.assertEqual(vfio.held_by(1), [])
 
 
 if __name__ == "__main__":

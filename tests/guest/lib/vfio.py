@@ -8,15 +8,23 @@ import ctypes
 import fcntl
 import mmap
 import os
+import re
 import struct
 
-from guest import libc
+from guest import descriptors, libc
 
 UC, WC = 1, 2
 SYSFS, SHARED = 1, 2
 CREATE, REMOVE = 1, 2
 
 PAGE = mmap.PAGESIZE
+
+
+def held_by(pid):
+    """What a process has of VFIO and iommufd: names of containers, groups, devices."""
+    # Where a service's mount of /dev is gone, the start of the path is gone with it.
+    names = map(os.path.basename, descriptors(pid).values())
+    return sorted(n for n in names if re.fullmatch(r"anon_inode:\[vfio.*\]|vfio\d*|\d+|iommu", n))
 
 _TYPE = ord(";")
 _BASE = 100
