@@ -24,7 +24,7 @@ def held_by(pid):
     """What a process has of VFIO and iommufd: names of containers, groups, devices."""
     # Where a service's mount of /dev is gone, the start of the path is gone with it.
     names = map(os.path.basename, descriptors(pid).values())
-    return sorted(n for n in names if re.fullmatch(r"anon_inode:\[vfio.*\]|vfio\d*|\d+|iommu", n))
+    return sorted(n for n in names if re.fullmatch(r"anon_inode:\[vfio.*\]|vfio\d*|(noiommu-)?\d+|iommu", n))
 
 _TYPE = ord(";")
 _BASE = 100
