@@ -20,6 +20,7 @@
  */
 #define RETRY_CLOSED_USEC (50 * UINT64_C(1000))
 #define RETRY_BUSY_USEC (5 * UINT64_C(1000000))
+#define RETRY_BUSY_MAX_USEC (300 * UINT64_C(1000000))
 
 static const char *const state_names[DEVICE_STATES] = {
 	[DEVICE_UNMARKED] = "unmarked",	  [DEVICE_MARKED] = "marked",
@@ -30,14 +31,15 @@ static const char *const state_names[DEVICE_STATES] = {
 
 enum device_state device_state(const struct device *d)
 {
-	switch (d->obstacle) {
-	case OBSTACLE_NONE:
-		return d->reached;
-	case OBSTACLE_MARK:
+	if (d->refusal)
 		return DEVICE_REFUSED;
-	default:
-		return DEVICE_WAITING;
-	}
+	return d->obstacle == OBSTACLE_NONE ? d->reached : DEVICE_WAITING;
+}
+
+/* Why the device is not published by its newest mark; NULL if it is, or is on its way. */
+static const char *why(const struct device *d)
+{
+	return d->refusal ?: d->obstacle ? d->reason : NULL;
 }
 
 /*
@@ -118,7 +120,8 @@ static int fill_status(struct device *d, struct status *status)
 	(void)sysfs_driver(d->sysfs_fd, &status->driver);
 	if (replace_string(&status->bdf, d->bdf) < 0 ||
 	    replace_string(&status->state, state_names[device_state(d)]) < 0 ||
-	    replace_string(&status->reason, d->obstacle ? d->reason : NULL) < 0 ||
+	    replace_string(&status->reason, why(d)) < 0 ||
+	    mark_text_copy(&status->mark, &d->mark_text) < 0 ||
 	    replace_string(&status->previous_driver, d->previous_driver) < 0 ||
 	    replace_string(&status->previous_override, d->previous_override) < 0)
 		return -ENOMEM;
@@ -170,8 +173,7 @@ static void tell_suppressed(struct device *d)
 		(void)log_message(MESSAGE_SUPPRESSED, 0,
 				  &(struct log_about){ .bdf = d->bdf, .bar = -1 },
 				  "%u messages were left out, there were too many; now %s%s%s", n,
-				  state_names[device_state(d)], d->obstacle ? ": " : "",
-				  d->obstacle && d->reason ? d->reason : "");
+				  state_names[device_state(d)], why(d) ? ": " : "", why(d) ?: "");
 }
 
 static int on_limit_end(sd_event_source *source, uint64_t usec, void *userdata)
@@ -251,11 +253,25 @@ static void retry_in(struct device *d, uint64_t usec)
 		(void)log_device_error(d, r, "cannot set a timer: %m");
 }
 
+static uint64_t now_usec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static int on_closed(sd_event_source *source, const struct inotify_event *event, void *userdata)
 {
+	struct device *d = userdata;
+
 	(void)source;
 	(void)event;
-	retry_in(userdata, RETRY_CLOSED_USEC);
+	/* The last try has opened and closed files itself. */
+	if (now_usec() - d->tried_usec >= RETRY_CLOSED_USEC) {
+		d->busy_usec = 0;
+		retry_in(d, RETRY_CLOSED_USEC);
+	}
 	return 0;
 }
 
@@ -268,7 +284,13 @@ static void watch_close(struct device *d, int path_fd)
 	    sd_event_add_inotify_fd(d->event, &d->watches[d->n_watches], fd,
 				    IN_CLOSE_WRITE | IN_CLOSE_NOWRITE, on_closed, d) >= 0)
 		d->n_watches++;
-	retry_in(d, RETRY_BUSY_USEC);
+	if (!d->retry) {
+		/* What is in the way may never be closed. */
+		d->busy_usec = d->busy_usec ? 2 * d->busy_usec : RETRY_BUSY_USEC;
+		if (d->busy_usec > RETRY_BUSY_MAX_USEC)
+			d->busy_usec = RETRY_BUSY_MAX_USEC;
+		retry_in(d, d->busy_usec);
+	}
 }
 
 /* ---- the session ---- */
@@ -290,12 +312,22 @@ static void close_session(struct device *d)
 		d->reached = DEVICE_BOUND;
 }
 
-/* The device is no longer bound, by the will of somebody else. */
-static void be_taken(struct device *d)
+/* Ends the session, and everything that goes on around it. */
+static void leave(struct device *d)
 {
-	device_close(d);
+	watch_none(d);
+	close_session(d);
+}
+
+/*
+ * The device is no longer bound, by the will of somebody else.
+ * Returns -EAGAIN: for a step to return.
+ */
+static int be_taken(struct device *d)
+{
+	leave(d);
 	d->reached = DEVICE_MARKED;
-	(void)stop_and_tell(
+	return stop_and_tell(
 		d, OBSTACLE_STOP, MESSAGE_TAKEN,
 		"the device was taken from its VFIO driver; bind it to one again, or reload "
 		"the service");
@@ -308,12 +340,7 @@ static int on_request(sd_event_source *source, int fd, uint32_t events, void *us
 	(void)source;
 	(void)fd;
 	(void)events;
-	/*
-	 * The kernel holds the device's lock until the session has ended, so until then nothing
-	 * here may wait for that lock, as writing to driver_override does. What the service
-	 * wrote there is taken back at the unbind event.
-	 */
-	be_taken(d);
+	(void)be_taken(d); /* tells */
 	save(d);
 	return 0;
 }
@@ -350,15 +377,11 @@ static void forget_binding(struct device *d)
 	(void)replace_string(&d->previous_override, NULL);
 }
 
-/* Puts driver_override back as it was, unless somebody has written to it since. */
+/* Puts driver_override back as it was: a device that is bound does not need it any more. */
 static void restore_override(struct device *d)
 {
-	_cleanup_free_ char *override = NULL;
-	int r;
+	int r = sysfs_set_driver_override(d->sysfs_fd, d->previous_override);
 
-	r = sysfs_driver_override(d->sysfs_fd, &override);
-	if (r == 0 && streq(override, VFIO_DRIVER))
-		r = sysfs_set_driver_override(d->sysfs_fd, d->previous_override);
 	if (r < 0 && r != -ENOENT && r != -ENODEV) /* else it has gone with the device */
 		(void)log_device_error(d, r, "cannot restore driver_override: %m");
 }
@@ -377,7 +400,6 @@ static void give_back(struct device *d)
 		if (r < 0)
 			(void)log_device_error(d, r, "cannot unbind from " VFIO_DRIVER ": %m");
 	}
-	restore_override(d);
 	if (d->previous_driver) {
 		_cleanup_free_ char *taker = NULL;
 
@@ -387,9 +409,12 @@ static void give_back(struct device *d)
 		if (r == 0 && !taker)
 			r = -ENODEV;
 		if (r < 0)
-			(void)log_device_error(d, r, "driver %s has not taken it back: %m",
+			(void)log_device_error(d, r,
+					       "driver %s has not taken it back, which it can "
+					       "not while VFIO uses its IOMMU group: %m",
 					       d->previous_driver);
 	}
+	d->has_vfio = false;
 	forget_binding(d);
 }
 
@@ -414,14 +439,14 @@ static int bind(struct device *d, const char *driver)
 		save(d); /* before it is done: a later run must know what to undo */
 	}
 
-	if (driver)
+	r = sysfs_set_driver_override(d->sysfs_fd, VFIO_DRIVER);
+	if (r == 0 && driver)
 		r = sysfs_unbind(d->sysfs_fd, d->bdf);
-	if (r == 0)
-		r = sysfs_set_driver_override(d->sysfs_fd, VFIO_DRIVER);
 	if (r == 0)
 		r = sysfs_probe(d->bdf);
 	if (r == 0 && !sysfs_has_vfio(d->sysfs_fd))
 		r = -ENODEV;
+	restore_override(d);
 	if (r < 0) {
 		give_back(d);
 		errno = -r;
@@ -431,10 +456,39 @@ static int bind(struct device *d, const char *driver)
 	}
 	log_device(d, MESSAGE_BOUND, "bound to vfio-pci%s%s", driver ? ", taken from " : "",
 		   driver ?: "");
+	d->has_vfio = true;
 	return DEVICE_BOUND;
 }
 
 /* ---- the steps: each returns the state that it has reached, or -EAGAIN ---- */
+
+static void forget_mark(struct device *d)
+{
+	d->mark = mark_free(d->mark);
+	mark_text_clear(&d->mark_text);
+	d->reached = DEVICE_UNMARKED;
+}
+
+/* Notes why the newest mark is refused. The same again is not logged again. */
+static int refuse(struct device *d, const char *message)
+{
+	_cleanup_free_ char *refusal = NULL;
+
+	if (asprintf(&refusal, "%s%s", message, d->mark ? "; the mark before stays in force" : "") <
+	    0) {
+		refusal = NULL;
+		return stop_at_error(d, OBSTACLE_EVENT, -ENOMEM, "cannot read the mark: %m");
+	}
+	if (!streq(refusal, d->refusal)) {
+		free(d->refusal);
+		d->refusal = TAKE_PTR(refusal);
+		log_device(d, MESSAGE_REFUSED, "%s: %s", state_names[DEVICE_REFUSED], d->refusal);
+	}
+	if (d->mark)
+		return 0; /* where that one gets to is another matter */
+	d->obstacle = OBSTACLE_MARK;
+	return -EAGAIN;
+}
 
 /* A new text of the mark, at any point of the way. */
 static int read_mark(struct device *d)
@@ -456,19 +510,23 @@ static int read_mark(struct device *d)
 	d->text_is_new = false;
 	if (r == -EINVAL) {
 		/* A mistake costs nobody a mapping; what is not there yet waits for the mend. */
-		if (d->reached < DEVICE_OPEN) {
-			d->mark = mark_free(d->mark);
-			d->reached = DEVICE_UNMARKED;
-		}
-		return stop_and_tell(d, OBSTACLE_MARK, MESSAGE_REFUSED, "%s%s", message,
-				     d->mark ? "; the mark before stays in force" : "");
+		if (d->reached < DEVICE_OPEN)
+			forget_mark(d);
+		return refuse(d, message);
 	}
 
 	if (!d->mark || !streq(d->mark->text, mark->text))
 		forget_aliases(d); /* step_publish() finds those that stay */
+	r = mark_text_copy(&d->mark_text, &d->text);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the mark: %m");
 	mark_free(d->mark);
 	d->mark = TAKE_PTR(mark);
 	d->mark_is_new = true;
+	free(d->refusal);
+	d->refusal = NULL;
+	if (d->session && !d->mark->noiommu && sysfs_group_is_noiommu(d->sysfs_fd))
+		close_session(d); /* step_open() tells */
 	if (d->reached == DEVICE_UNMARKED)
 		d->reached = DEVICE_MARKED;
 	if (d->reached == DEVICE_PUBLISHED)
@@ -517,6 +575,13 @@ static int step_bind(struct device *d)
 	unsigned int group;
 	int r;
 
+	if (!sysfs_has_vfio(d->sysfs_fd) && (d->has_vfio || vfio_session_is_stored(d->bdf))) {
+		/* An unbind waits for the session, or has been done meanwhile. */
+		d->has_vfio = true;
+		vfio_session_discard(d->bdf);
+		return be_taken(d);
+	}
+
 	r = sysfs_iommu_group(d->sysfs_fd, &group);
 	if (r == -ENOENT) {
 		r = check_noiommu(d);
@@ -525,6 +590,7 @@ static int step_bind(struct device *d)
 	} else if (r < 0) {
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the IOMMU group: %m");
 	} else if (sysfs_has_vfio(d->sysfs_fd)) {
+		d->has_vfio = true;
 		return DEVICE_BOUND;
 	}
 
@@ -546,6 +612,12 @@ static int step_bind(struct device *d)
 
 /* The ways to the device: its own character device, if it has one, and its group. */
 enum way { WAY_CDEV, WAY_GROUP, WAYS };
+
+/* The one that is gone. */
+static const struct vfio_way *way_of(const struct vfio_way ways[static WAYS])
+{
+	return &ways[ways[WAY_CDEV].cdev ? WAY_CDEV : WAY_GROUP];
+}
 
 /* A process that has a file open which one of the ways needs, if it can be seen, and the file. */
 static int find_user(const struct vfio_way ways[static WAYS], struct holder *ret,
@@ -597,8 +669,20 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 	case -EPROTO:
 		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NO_MODULE,
 				     "the kernel's VFIO has no type1 IOMMU backend");
+	case -EOPNOTSUPP:
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
+			"the IOMMU does not remap the device's interrupts: enable that in the "
+			"firmware, or accept it with vfio_iommu_type1.allow_unsafe_interrupts=1");
+	case -EPERM:
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_NO_MODULE,
+			"the service may not open %s, as VFIO's modules were loaded after it was "
+			"started: restart it, which keeps all mappings",
+			vfio_path(path, way_of(ways)));
 	default:
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session: %m");
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session by %s: %m",
+				     vfio_path(path, way_of(ways)));
 	}
 }
 
@@ -622,14 +706,14 @@ static int find_ways(struct device *d, char **cdev, struct vfio_way ret[static W
 
 static int open_session(struct device *d, const struct vfio_way ways[static WAYS])
 {
-	const struct vfio_way *way = &ways[ways[WAY_CDEV].cdev ? WAY_CDEV : WAY_GROUP];
+	const struct vfio_way *way = way_of(ways);
 	char path[VFIO_PATH_SIZE];
 	int r;
 
 	r = vfio_session_open(d->vfio, way, d->bdf, &d->session);
 	if (r != -EBUSY && r != -ENOTUNIQ)
 		return r;
-	for (size_t i = 0; i < WAYS; i++)
+	for (size_t i = ways[WAY_CDEV].cdev ? 0 : WAY_GROUP; i < WAYS; i++)
 		watch_close(d, open(vfio_path(path, &ways[i]), O_PATH | O_CLOEXEC));
 	/* It may have been closed before it was watched. */
 	return vfio_session_open(d->vfio, way, d->bdf, &d->session);
@@ -894,12 +978,14 @@ static int step_publish(struct device *d)
 
 	r = check_possible(d);
 	if (r < 0) {
-		close_session(d);
+		/* A mark that is not possible costs nobody a mapping either. */
+		if (vfio_session_list_aliases(d->session, &aliases, &n) == 0 && n == 0)
+			close_session(d);
 		return r;
 	}
 	r = remove_unwanted(d);
 	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot remove an alias: %m");
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot list or remove aliases: %m");
 
 	for (size_t i = 0; i < d->mark->n_items; i++)
 		results[i] = create_alias(d, i);
@@ -954,7 +1040,7 @@ static void advance(struct device *d)
 		d->reached = d->mark ? DEVICE_MARKED : DEVICE_UNMARKED;
 		r = reopen_sysfs(d);
 	}
-	if (r == 0 && (d->text_is_new || !d->mark))
+	if (r == 0 && (d->text_is_new || !d->session)) /* its BARs may have changed */
 		r = read_mark(d);
 	while (r >= 0 && d->reached != DEVICE_PUBLISHED) {
 		r = steps[d->reached](d);
@@ -964,8 +1050,11 @@ static void advance(struct device *d)
 
 	if (d->reached < DEVICE_OPEN)
 		close_session(d); /* of a step that has failed half-way */
-	if (d->obstacle != OBSTACLE_BUSY)
+	if (d->obstacle != OBSTACLE_BUSY) {
 		watch_none(d); /* it went away meanwhile */
+		d->busy_usec = 0;
+	}
+	d->tried_usec = now_usec();
 	if (d->obstacle == OBSTACLE_NONE)
 		(void)replace_string(&d->reason, NULL); /* cannot fail */
 	save(d);
@@ -973,12 +1062,36 @@ static void advance(struct device *d)
 
 /* ---- what happens to the device ---- */
 
+/* Goes on where the run before was. */
+static void recall(struct device *d, struct status *status)
+{
+	_cleanup_free_ char *driver = NULL;
+	bool half_bound = status->bound_by_service && !streq(status->driver, VFIO_DRIVER);
+
+	/* Unknown is as good as none: there is nothing to be given back. */
+	(void)sysfs_driver(d->sysfs_fd, &driver);
+	if (status->bound_by_service && (half_bound || streq(driver, VFIO_DRIVER))) {
+		d->bound_by_service = true;
+		d->previous_driver = TAKE_PTR(status->previous_driver);
+		d->previous_override = TAKE_PTR(status->previous_override);
+	}
+	if (half_bound)
+		restore_override(d);
+
+	/* By the mark of then: what udev has now is compared with that, as at any other time. */
+	if (status->mark.value[MARK_ALIAS] && vfio_session_is_stored(d->bdf)) {
+		d->text = status->mark;
+		status->mark = (struct mark_text){};
+		device_reload(d);
+	}
+}
+
 int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_fd,
 	       struct device **ret)
 {
 	_cleanup_status_ struct status status = {};
-	_cleanup_free_ char *driver = NULL;
 	struct device *d = calloc(1, sizeof(*d));
+	int r;
 
 	if (!d)
 		return -ENOMEM;
@@ -988,15 +1101,10 @@ int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_f
 	d->status_fd = status_fd;
 	d->sysfs_fd = sysfs_open_device(bdf); /* if it has gone, advance() says so */
 
-	/* Without a status, or without a driver, there is nothing to be given back. */
-	(void)status_read(status_fd, bdf, &status);
-	(void)sysfs_driver(d->sysfs_fd, &driver);
-	if (status.bound_by_service && streq(driver, VFIO_DRIVER)) {
-		d->bound_by_service = true;
-		d->previous_driver = TAKE_PTR(status.previous_driver);
-		d->previous_override = TAKE_PTR(status.previous_override);
-	}
-
+	r = status_read(status_fd, bdf, &status);
+	if (r < 0 && r != -ENOENT)
+		(void)log_device_error(d, r, "cannot read what the run before did: %m");
+	recall(d, &status);
 	*ret = d;
 	return 0;
 }
@@ -1004,12 +1112,13 @@ int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_f
 struct device *device_free(struct device *d)
 {
 	if (d) {
-		device_close(d);
+		leave(d);
 		tell_suppressed(d);
 		unref_source(&d->limit_end);
 		forget_binding(d);
-		mark_free(d->mark);
+		forget_mark(d);
 		mark_text_clear(&d->text);
+		free(d->refusal);
 		free(d->reason);
 		close_fd(d->sysfs_fd);
 		sd_event_unref(d->event);
@@ -1022,12 +1131,10 @@ static void handle_unbind(struct device *d)
 {
 	if (sysfs_has_vfio(d->sysfs_fd))
 		return; /* bound to VFIO since: it was another driver's unbind */
-	if (d->bound_by_service) {
-		restore_override(d);
-		forget_binding(d);
-	}
+	d->has_vfio = false;
+	forget_binding(d); /* who has unbound it decides what becomes of it */
 	if (d->reached >= DEVICE_BOUND)
-		be_taken(d);
+		(void)be_taken(d); /* tells */
 	save(d);
 }
 
@@ -1064,23 +1171,22 @@ void device_reload(struct device *d)
 	advance(d);
 }
 
-void device_close(struct device *d)
+void device_withdraw(struct device *d)
 {
-	watch_none(d);
-	close_session(d);
+	if (d->session)
+		log_device(d, MESSAGE_GIVEN_BACK, "taking the aliases back");
+	leave(d);
 }
 
 void device_release(struct device *d)
 {
-	if (d->session || d->bound_by_service)
-		log_device(d, MESSAGE_GIVEN_BACK, "taking the aliases back");
-	device_close(d); /* before the unbind, which would wait for that */
+	device_withdraw(d); /* before the unbind, which would wait for that */
 	give_back(d);
 	status_remove(d->status_fd, d->bdf);
 }
 
 void device_remove(struct device *d)
 {
-	device_close(d);
+	leave(d);
 	status_remove(d->status_fd, d->bdf);
 }

@@ -32,13 +32,13 @@ enum device_state {
 	DEVICE_PUBLISHED, /* all aliases of the mark are there */
 	/* Beside the way */
 	DEVICE_WAITING,
-	DEVICE_REFUSED,
+	DEVICE_REFUSED, /* the newest mark; one from before may be in force all the same */
 	DEVICE_STATES,
 };
 
 enum device_obstacle {
 	OBSTACLE_NONE,
-	OBSTACLE_MARK,	/* the mark is refused, until it changes */
+	OBSTACLE_MARK,	/* no mark is in force, until it changes */
 	OBSTACLE_EVENT, /* something that an event of a PCI device may end */
 	OBSTACLE_BUSY,	/* a file that another process has open or mapped, until it is closed */
 	OBSTACLE_STOP,	/* hands off until the device is bound or marked anew, or a reload */
@@ -64,7 +64,9 @@ struct device {
 	int sysfs_fd;
 	struct mark_text text; /* the newest */
 	bool text_is_new;
-	struct mark *mark; /* in force: the newest that was not refused */
+	char *refusal;		    /* why the newest is refused, if it is */
+	struct mark *mark;	    /* in force: the newest that was not refused */
+	struct mark_text mark_text; /* of that one */
 	bool mark_is_new;
 
 	struct log_limit limit;
@@ -73,6 +75,12 @@ struct device {
 	enum device_state reached; /* up to DEVICE_PUBLISHED */
 	enum device_obstacle obstacle;
 	char *reason; /* for the obstacle */
+
+	/*
+	 * Until the event of its unbind. While an unbind waits for somebody's session, nothing in
+	 * sysfs tells of a driver any more, and what asks for the device's lock waits as well.
+	 */
+	bool has_vfio;
 
 	/* If the service has bound the device: how it was before */
 	bool bound_by_service;
@@ -87,11 +95,14 @@ struct device {
 	sd_event_source *watches[2 * PCI_BARS]; /* of files that are in the way */
 	size_t n_watches;
 	unsigned int watched_bars; /* a bit for each */
+	uint64_t tried_usec;	   /* CLOCK_MONOTONIC: the last try */
+	uint64_t busy_usec;	   /* from one try to the next, if no file is seen to be closed */
 };
 
 /*
  * A device of which nothing is known but its address. What an earlier run of the service did
- * to it is read from its status file.
+ * to it is read from its status file; if that run has left a session, this one goes on with it,
+ * by the mark that was in force.
  * @status_fd: the directory of status files
  */
 int device_new(const char *bdf, sd_event *event, struct vfio *vfio, int status_fd,
@@ -111,10 +122,13 @@ void device_retry(struct device *device);
 /* Looks at everything anew, whatever the obstacle. */
 void device_reload(struct device *device);
 
-/* Takes the aliases back. */
-void device_close(struct device *device);
+/*
+ * Takes the aliases back, for good. A driver can have a device of an IOMMU group only when no
+ * session of the group is left, so of several devices this comes first, for all of them.
+ */
+void device_withdraw(struct device *device);
 
-/* device_close(), and gives the device back if the service has bound it. */
+/* device_withdraw(), and gives the device back if the service has bound it. */
 void device_release(struct device *device);
 
 /* The device has gone. */

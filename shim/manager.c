@@ -20,21 +20,29 @@ struct manager {
 	struct udev_source *udev;
 	struct vfio vfio;
 	struct device *devices;
-	sd_event_source *retry; /* once the events that are there have been handled */
+	struct device *leaving; /* withdrawn, to be given back by on_idle() */
+	sd_event_source *idle;
 	int lock_fd;
 	int status_fd;
 	char *status_line; /* that systemd was told last */
 };
 
+static void forget_devices(struct device **list)
+{
+	while (*list) {
+		struct device *next = (*list)->next;
+
+		device_free(*list);
+		*list = next;
+	}
+}
+
 static void manager_clear(struct manager *m)
 {
-	while (m->devices) {
-		struct device *next = m->devices->next;
-
-		device_free(m->devices);
-		m->devices = next;
-	}
-	sd_event_source_unref(m->retry);
+	m->vfio.leaving = true; /* what is still there is for the next run */
+	forget_devices(&m->devices);
+	forget_devices(&m->leaving);
+	sd_event_source_unref(m->idle);
 	udev_source_free(m->udev);
 	sd_event_unref(m->event);
 	close_fd(m->status_fd);
@@ -43,9 +51,9 @@ static void manager_clear(struct manager *m)
 }
 
 /* Where the device is in the list, or its end. */
-static struct device **find_device(struct manager *m, const char *bdf)
+static struct device **find_device(struct device **list, const char *bdf)
 {
-	struct device **p = &m->devices;
+	struct device **p = list;
 
 	while (*p && !streq((*p)->bdf, bdf))
 		p = &(*p)->next;
@@ -62,26 +70,51 @@ static void drop_device(struct device **p, void (*farewell)(struct device *))
 	device_free(device);
 }
 
+/*
+ * Lets go of the device at @p. Its driver can have it only when the sessions of all devices of
+ * the IOMMU group have ended, so that waits until everything that is to be let go is.
+ */
+static void let_go(struct manager *m, struct device **p)
+{
+	struct device *device = *p;
+
+	*p = device->next;
+	device_withdraw(device);
+	device->next = m->leaving;
+	m->leaving = device;
+}
+
+static void give_back_leaving(struct manager *m)
+{
+	while (m->leaving)
+		drop_device(&m->leaving, device_release);
+}
+
 /* Whatever happens to a device, or is found of one, comes through here. */
 static void handle_event(const struct udev_event *event, void *userdata)
 {
 	struct manager *m = userdata;
-	struct device **p = find_device(m, event->bdf);
+	struct device **p = find_device(&m->devices, event->bdf);
+	struct device **leaving = find_device(&m->leaving, event->bdf);
 	const char *mark = event->mark.value[MARK_ALIAS];
 	int r;
 
 	/* The event may end the wait of another device, of the same IOMMU group for example. */
-	r = sd_event_source_set_enabled(m->retry, SD_EVENT_ONESHOT);
+	r = sd_event_source_set_enabled(m->idle, SD_EVENT_ONESHOT);
 	if (r < 0)
 		(void)log_error(r, "cannot schedule a retry: %m");
 
 	if (event->action == UDEV_REMOVE) {
 		if (*p)
 			drop_device(p, device_remove);
+		if (*leaving)
+			drop_device(leaving, device_remove);
 	} else if (!mark || !*mark) {
 		if (*p)
-			drop_device(p, device_release);
+			let_go(m, p);
 	} else {
+		if (*leaving)
+			drop_device(leaving, device_release); /* and from the beginning */
 		if (!*p) {
 			r = device_new(event->bdf, m->event, &m->vfio, m->status_fd, p);
 			if (r < 0) {
@@ -94,11 +127,13 @@ static void handle_event(const struct udev_event *event, void *userdata)
 	}
 }
 
-static int on_retry(sd_event_source *source, void *userdata)
+/* Once the events that are there have been handled */
+static int on_idle(sd_event_source *source, void *userdata)
 {
 	struct manager *m = userdata;
 
 	(void)source;
+	give_back_leaving(m);
 	for (struct device *device = m->devices; device; device = device->next)
 		device_retry(device);
 	return 0;
@@ -119,7 +154,7 @@ static void give_back_unmarked(struct manager *m)
 	for (size_t i = 0; i < n; i++) {
 		struct device *device;
 
-		if (*find_device(m, statuses[i].bdf))
+		if (*find_device(&m->devices, statuses[i].bdf))
 			continue;
 		if (device_new(statuses[i].bdf, m->event, &m->vfio, m->status_fd, &device) == 0) {
 			device_release(device);
@@ -144,8 +179,9 @@ static int enumerate(struct manager *m)
 		if ((*p)->seen)
 			p = &(*p)->next;
 		else
-			drop_device(p, device_release);
+			let_go(m, p);
 	}
+	give_back_leaving(m);
 	return 0;
 }
 
@@ -170,7 +206,9 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
 	(void)source;
 	(void)info;
-	(void)enumerate(m); /* logged */
+	/* What is older than that must not come after it. */
+	(void)udev_source_dispatch(m->udev); /* lost events are no matter now */
+	(void)enumerate(m);		     /* logged */
 	for (struct device *device = m->devices; device; device = device->next)
 		device_reload(device);
 	return 0;
@@ -251,13 +289,13 @@ static int add_sources(struct manager *m)
 	r = sd_event_add_post(m->event, NULL, on_settled, m);
 	if (r < 0)
 		return r;
-	r = sd_event_add_defer(m->event, &m->retry, on_retry, m);
+	r = sd_event_add_defer(m->event, &m->idle, on_idle, m);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_priority(m->retry, SD_EVENT_PRIORITY_IDLE);
+	r = sd_event_source_set_priority(m->idle, SD_EVENT_PRIORITY_IDLE);
 	if (r < 0)
 		return r;
-	return sd_event_source_set_enabled(m->retry, SD_EVENT_OFF);
+	return sd_event_source_set_enabled(m->idle, SD_EVENT_OFF);
 }
 
 int manager_run(void)
@@ -289,6 +327,7 @@ int manager_run(void)
 	if (r < 0)
 		return r;
 	n = store_drop_rest(); /* of devices that are not marked any more */
+	vfio_settle(&m.vfio);
 	if (n > 0)
 		(void)log_message(MESSAGE_SESSIONS_ENDED, 0, NULL,
 				  "ended %u sessions or groups of the run before", n);
@@ -298,16 +337,12 @@ int manager_run(void)
 
 	r = sd_event_loop(m.event);
 	(void)sd_notify(false, "STOPPING=1");
-	if (store_is_there() && service_restarts()) {
-		/* Everything stays as it is for the next run. */
-		m.vfio.leaving = true;
+	/* Everything stays as it is for the next run, which systemd starts after a failure, too. */
+	if (store_is_there() && (r < 0 || service_restarts()))
 		return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
-	}
-	/* No driver can have a device of a group of which a session is open. */
-	for (struct device *device = m.devices; device; device = device->next)
-		device_close(device);
 	while (m.devices)
-		drop_device(&m.devices, device_release);
+		let_go(&m, &m.devices);
+	give_back_leaving(&m);
 	(void)rmdir(STATUS_DIRECTORY); /* the command tells by it whether the service runs */
 	return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
 }

@@ -6,7 +6,6 @@
 #include <sys/sysmacros.h>
 
 #include "json.h"
-#include "mark.h"
 
 #define FILE_NAME_SIZE (PCI_BDF_SIZE + sizeof(".json.new"))
 
@@ -50,6 +49,7 @@ void status_clear(struct status *status)
 		free_members(&status->aliases[i], alias_members, ARRAY_SIZE(alias_members));
 	free(status->aliases);
 	free_members(status, device_members, ARRAY_SIZE(device_members));
+	mark_text_clear(&status->mark);
 	*status = (struct status){ .group = -1 };
 }
 
@@ -77,12 +77,25 @@ static int alias_to_json(const struct status_alias *alias, struct json_object *a
 	return add_members(object, alias, alias_members, ARRAY_SIZE(alias_members));
 }
 
+static int mark_to_json(const struct mark_text *mark, struct json_object *object)
+{
+	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
+		int r = json_add_string(object, mark_property_names[i], mark->value[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int status_to_json(const struct status *status, struct json_object **ret)
 {
 	_cleanup_json_ struct json_object *object = json_object_new_object();
 	struct json_object *array = json_object_new_array();
+	struct json_object *mark = json_object_new_object();
 
-	if (json_add(object, "aliases", array) < 0 ||
+	if (json_add(object, "aliases", array) < 0 || json_add(object, "mark", mark) < 0 ||
+	    mark_to_json(&status->mark, mark) < 0 ||
 	    json_add(object, "group", json_object_new_int64(status->group)) < 0 ||
 	    json_add(object, "bound_by_service",
 		     json_object_new_boolean(status->bound_by_service)) < 0 ||
@@ -133,19 +146,34 @@ static int read_u64(struct json_object *object, const char *key, uint64_t *ret)
 	return 0;
 }
 
+/* A member that is a string, null or not there. */
+static int read_string(struct json_object *object, const char *key, char **ret)
+{
+	struct json_object *value = NULL;
+
+	(void)json_object_object_get_ex(object, key, &value); /* then it is NULL */
+	if (value && !json_object_is_type(value, json_type_string))
+		return -EBADMSG;
+	return replace_string(ret, value ? json_object_get_string(value) : NULL);
+}
+
 static int read_members(struct json_object *object, void *structure, const struct member *members,
 			size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct json_object *value;
-		int r;
+		int r = read_string(object, members[i].key, member_of(structure, &members[i]));
 
-		if (!json_object_object_get_ex(object, members[i].key, &value))
-			return -EBADMSG;
-		if (value && !json_object_is_type(value, json_type_string))
-			return -EBADMSG;
-		r = replace_string(member_of(structure, &members[i]),
-				   value ? json_object_get_string(value) : NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int mark_from_json(struct json_object *object, struct mark_text *mark)
+{
+	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
+		int r = read_string(object, mark_property_names[i], &mark->value[i]);
+
 		if (r < 0)
 			return r;
 	}
@@ -167,7 +195,7 @@ static int alias_from_json(struct json_object *object, struct status_alias *alia
 static int status_from_json(struct json_object *object, const char *bdf, struct status *ret)
 {
 	_cleanup_status_ struct status status = {};
-	struct json_object *aliases, *group, *bound;
+	struct json_object *aliases, *group, *bound, *mark;
 	size_t n;
 	int r;
 
@@ -187,6 +215,13 @@ static int status_from_json(struct json_object *object, const char *bdf, struct 
 	r = read_members(object, &status, device_members, ARRAY_SIZE(device_members));
 	if (r < 0)
 		return r;
+	if (json_object_object_get_ex(object, "mark", &mark)) {
+		if (!json_object_is_type(mark, json_type_object))
+			return -EBADMSG;
+		r = mark_from_json(mark, &status.mark);
+		if (r < 0)
+			return r;
+	}
 	if (!streq(status.bdf, bdf) || !status.state)
 		return -EBADMSG;
 

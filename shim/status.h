@@ -7,6 +7,7 @@
 #ifndef SHIM_STATUS_H
 #define SHIM_STATUS_H
 
+#include "mark.h"
 #include "sysfs.h"
 #include "util.h"
 
@@ -38,6 +39,7 @@ struct status {
 	bool bound_by_service;
 	char *previous_driver;	 /* if bound_by_service */
 	char *previous_override; /* likewise: "driver_override" before */
+	struct mark_text mark;	 /* in force; without VFIO_ALIAS there is none */
 	struct status_alias *aliases;
 	size_t n_aliases;
 };
@@ -55,7 +57,10 @@ int status_write(int dirfd, const struct status *status);
 /* What is written. Returns 0 and an object to be put, or -ENOMEM. */
 int status_to_json(const struct status *status, struct json_object **ret);
 
-/* Returns 0, -ENOENT without such a file, -EBADMSG if it makes no sense, or -errno. */
+/*
+ * What is not told in it, as by an older daemon, is NULL.
+ * Returns 0, -ENOENT without such a file, -EBADMSG if it makes no sense, or -errno.
+ */
 int status_read(int dirfd, const char *bdf, struct status *ret);
 
 void status_remove(int dirfd, const char *bdf);

@@ -69,6 +69,14 @@ int store_take(const char *name)
 	return -ENOENT;
 }
 
+bool store_has(const char *name)
+{
+	for (const struct received *received = rest; received; received = received->next)
+		if (streq(received->name, name))
+			return true;
+	return false;
+}
+
 /* FDPOLL: systemd would forget descriptors that poll() says are hung up. */
 int store_keep(const char *name, int fd)
 {

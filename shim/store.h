@@ -20,6 +20,9 @@ int store_receive(void);
 /* The descriptor of that name that was received and not taken yet, or -ENOENT. */
 int store_take(const char *name);
 
+/* Whether a descriptor of that name was received and not taken yet. */
+bool store_has(const char *name);
+
 /* Has systemd keep a copy of @fd. In effect after store_sync(). Returns 0 or -errno. */
 int store_keep(const char *name, int fd);
 

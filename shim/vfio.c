@@ -32,8 +32,9 @@ struct vfio_device_bind_iommufd {
 struct vfio_owner {
 	struct vfio_owner *next;
 	char name[STORE_NAME_SIZE]; /* in the store */
-	unsigned int sessions;
-	bool kept; /* in the store */
+	unsigned int users;	    /* sessions, and vfio_settle() if it came from the store */
+	bool kept;		    /* in the store */
+	bool unsettled;		    /* vfio_settle() is one of the users */
 	int fd;
 };
 
@@ -95,7 +96,7 @@ static int set_container(int group_fd, bool noiommu)
 	if (ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container) < 0)
 		return errno == EBUSY || errno == EPERM ? -ENOTUNIQ : -errno;
 	if (ioctl(container, VFIO_SET_IOMMU, backend) < 0)
-		return -errno;
+		return errno == EPERM ? -EOPNOTSUPP : -errno;
 	return 0;
 }
 
@@ -133,7 +134,8 @@ static int owner_open(const struct vfio_way *way, const char *name, struct vfio_
 		return -ENOMEM;
 	snprintf(owner->name, sizeof(owner->name), "%s", name);
 	owner->fd = store_take(name);
-	owner->kept = owner->fd >= 0;
+	owner->kept = owner->unsettled = owner->fd >= 0;
+	owner->users = owner->unsettled;
 	if (!owner->kept)
 		owner->fd = way->cdev ? open_iommufd() : open_group(way);
 	if (owner->fd < 0)
@@ -161,23 +163,46 @@ static int owner_get(struct vfio *vfio, const struct vfio_way *way, struct vfio_
 		owner->next = vfio->owners;
 		vfio->owners = owner;
 	}
-	owner->sessions++;
+	owner->users++;
 	*ret = owner;
 	return 0;
+}
+
+/*
+ * Before this process closes its own: who closes a device last waits for its reset, and that is
+ * not to be systemd.
+ */
+static void forget_stored(const char *name)
+{
+	store_drop(name);
+	(void)store_sync(); /* if it is late, the kernel waits for it */
 }
 
 static void owner_put(struct vfio *vfio, struct vfio_owner *owner)
 {
 	struct vfio_owner **p;
 
-	if (--owner->sessions > 0)
+	if (--owner->users > 0)
 		return;
 	if (owner->kept && !vfio->leaving)
-		store_drop(owner->name);
+		forget_stored(owner->name);
 	for (p = &vfio->owners; *p != owner; p = &(*p)->next)
 		;
 	*p = owner->next;
 	owner_free(owner);
+}
+
+void vfio_settle(struct vfio *vfio)
+{
+	struct vfio_owner *next;
+
+	for (struct vfio_owner *owner = vfio->owners; owner; owner = next) {
+		next = owner->next;
+		if (!owner->unsettled)
+			continue;
+		owner->unsettled = false;
+		owner_put(vfio, owner);
+	}
 }
 
 /* Returns the descriptor of the device. */
@@ -210,6 +235,34 @@ static int open_by_group(const char *bdf, int group)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The one character that a device's address has and a name must not have is ':'. */
+static void name_session(char name[static STORE_NAME_SIZE], const char *bdf)
+{
+	snprintf(name, STORE_NAME_SIZE, "device-%s", bdf);
+	for (char *p = name; *p; p++)
+		if (*p == ':')
+			*p = '-';
+}
+
+bool vfio_session_is_stored(const char *bdf)
+{
+	char name[STORE_NAME_SIZE];
+
+	name_session(name, bdf);
+	return store_has(name);
+}
+
+void vfio_session_discard(const char *bdf)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char name[STORE_NAME_SIZE];
+
+	name_session(name, bdf);
+	fd = store_take(name);
+	if (fd >= 0)
+		forget_stored(name);
+}
+
 int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char *bdf,
 		      struct vfio_session **ret)
 {
@@ -220,11 +273,7 @@ int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char 
 		return -ENOMEM;
 	session->vfio = vfio;
 	session->fd = -EBADF;
-	snprintf(session->name, sizeof(session->name), "device-%s", bdf);
-	for (char *p = session->name; *p; p++)
-		if (*p == ':') /* the one that a name must not have */
-			*p = '-';
-
+	name_session(session->name, bdf);
 	r = owner_get(vfio, way, &session->owner);
 	if (r < 0)
 		return r;
@@ -263,15 +312,11 @@ int vfio_session_keep(struct vfio_session *session)
 struct vfio_session *vfio_session_close(struct vfio_session *session)
 {
 	if (session) {
-		bool drop = session->kept && !session->vfio->leaving;
-
-		if (drop)
-			store_drop(session->name);
+		if (session->kept && !session->vfio->leaving)
+			forget_stored(session->name);
 		close_fd(session->fd);
 		if (session->owner)
 			owner_put(session->vfio, session->owner);
-		if (drop)
-			(void)store_sync(); /* if it is late, the kernel waits for it */
 	}
 	free(session);
 	return NULL;

@@ -56,11 +56,22 @@ struct vfio_alias {
  * Returns 0, or
  *   -EBUSY       another process has the device or its group
  *   -ENOTUNIQ    the group is not viable: a device in it belongs to another driver or process
+ *   -EOPNOTSUPP  the IOMMU does not keep the device's interrupts apart
+ *   -EPERM       this process may not open the file
  *   -EPROTO      the kernel's VFIO is of another API version or without type1 IOMMUs
  *   -errno       of what failed
  */
 int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char *bdf,
 		      struct vfio_session **ret);
+
+/* Whether the run before has left a session of the device that nobody has gone on with yet. */
+bool vfio_session_is_stored(const char *bdf);
+
+/* Ends that session, if there is one. */
+void vfio_session_discard(const char *bdf);
+
+/* Closes the groups that the run before has left and no session uses: once all were opened. */
+void vfio_settle(struct vfio *vfio);
 
 /* Leaves the session to the next run, should this one end without closing it. Returns 0 or -errno.
  */

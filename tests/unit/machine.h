@@ -31,6 +31,8 @@ struct machine {
 	char override[32];
 	const char *beside; /* driver of another device in the group */
 	bool vfio_refuses;  /* vfio-pci does not take the device */
+	bool unbinding;	    /* and the device's lock is held until a session ends */
+	bool dying;	    /* the daemon: sessions are stored and not ended */
 	uint32_t missing_types, missing_flags;
 	bool alias_is_lost; /* one that was made is not listed */
 	bool mapped;	    /* by a process that is found */
@@ -39,7 +41,7 @@ struct machine {
 	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
 
 	/* What has come of it */
-	bool session;
+	bool session, stored;
 	int eventfd;
 	struct vfio_alias aliases[MACHINE_ALIASES];
 	size_t n_aliases;
@@ -87,6 +89,7 @@ bool sysfs_has_vfio(int fd)
 int sysfs_driver_override(int fd, char **ret)
 {
 	(void)fd;
+	cr_assert_not(machine.unbinding, "it would wait for the device's lock");
 	*ret = *machine.override ? strdup(machine.override) : NULL;
 	return 0;
 }
@@ -94,6 +97,7 @@ int sysfs_driver_override(int fd, char **ret)
 int sysfs_set_driver_override(int fd, const char *driver)
 {
 	(void)fd;
+	cr_assert_not(machine.unbinding, "it would wait for the device's lock");
 	snprintf(machine.override, sizeof(machine.override), "%s", driver ?: "");
 	return 0;
 }
@@ -103,6 +107,7 @@ int sysfs_unbind(int fd, const char *bdf)
 	(void)fd;
 	cr_assert_str_eq(bdf, MACHINE_BDF);
 	cr_assert_not(machine.session, "the kernel would wait for the session");
+	cr_assert_not(machine.unbinding, "it would wait for the device's lock");
 	machine.driver = NULL;
 	return 0;
 }
@@ -110,6 +115,7 @@ int sysfs_unbind(int fd, const char *bdf)
 int sysfs_probe(const char *bdf)
 {
 	cr_assert_str_eq(bdf, MACHINE_BDF);
+	cr_assert_not(machine.unbinding, "it would wait for the device's lock");
 	if (machine.driver)
 		return 0;
 	if (streq(machine.override, "vfio-pci"))
@@ -207,14 +213,35 @@ int vfio_session_open(struct vfio *vfio, const struct vfio_way *way, const char 
 	if (machine.beside)
 		return -ENOTUNIQ;
 	machine.session = true;
+	machine.stored = false;
 	*ret = (struct vfio_session *)&machine; /* never looked into */
 	return 0;
+}
+
+bool vfio_session_is_stored(const char *bdf)
+{
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	return machine.stored;
+}
+
+static void machine_end_session(void)
+{
+	machine.session = machine.stored = machine.unbinding = false;
+	machine.n_aliases = 0;
+	machine.n_created = 0;
+}
+
+void vfio_session_discard(const char *bdf)
+{
+	cr_assert_str_eq(bdf, MACHINE_BDF);
+	if (machine.stored)
+		machine_end_session();
 }
 
 int vfio_session_keep(struct vfio_session *session)
 {
 	(void)session;
-	cr_assert_eq(machine.n_created, 0, "a mapping could be lost");
+	cr_assert_eq(machine.n_created, machine.n_aliases, "a mapping could be lost");
 	return machine.keep;
 }
 
@@ -222,9 +249,12 @@ struct vfio_session *vfio_session_close(struct vfio_session *session)
 {
 	if (session) {
 		cr_assert(machine.session);
-		machine.session = false;
-		machine.n_aliases = 0;
-		machine.n_created = 0;
+		if (machine.dying) {
+			machine.session = false;
+			machine.stored = true;
+		} else {
+			machine_end_session();
+		}
 	}
 	return NULL;
 }
