@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include "group.h"
 #include "holder.h"
 #include "mark.h"
 #include "memtype.h"
@@ -431,7 +432,7 @@ static enum explain_state check_group(struct context *c)
 
 	r = sysfs_describe_group(c->sysfs_fd, c->bdf, &others);
 	if (r == 0)
-		r = sysfs_iommu_group_obstacle(c->sysfs_fd, &bdf, &driver);
+		r = sysfs_iommu_group_obstacle(c->sysfs_fd, c->bdf, &bdf, &driver);
 	if (r == -ENOENT)
 		return *others ? holds(c, "with %s", others) :
 				 holds(c, "the device is alone in it");
@@ -447,38 +448,25 @@ static enum explain_state check_group(struct context *c)
 
 static enum explain_state check_holder(struct context *c)
 {
-	pid_t ours[] = { 1, getpid(), c->service.main_pid };
-	const struct vfio_way way = { .group = c->group,
-				      .noiommu = sysfs_group_is_noiommu(c->sysfs_fd) };
+	const pid_t ours[] = { 1, getpid(), c->service.main_pid };
 	char path[VFIO_PATH_SIZE];
-	const char *tails[2] = {};
-	_cleanup_free_ char *name = NULL, *device = NULL;
 	struct holder holder;
-	size_t found = 0;
-	int r = -ENOENT;
+	int r;
 
 	if (c->session_open)
 		return holds(c, "the service has it open");
 
-	tails[0] = vfio_path(path, &way) + strlen("/dev");
-	if (sysfs_vfio_name(c->sysfs_fd, &name) == 0 &&
-	    asprintf(&device, "/vfio/devices/%s", name) >= 0)
-		tails[1] = device;
-	for (size_t i = 0; i < ARRAY_SIZE(tails) && tails[i] && r == -ENOENT; i++) {
-		r = holder_find_open("/proc", tails[i], ours, ARRAY_SIZE(ours), &holder);
-		found = i;
-	}
+	r = group_find_user(c->sysfs_fd, ours, ARRAY_SIZE(ours), &holder, path);
 	if (r == 0) {
 		mend(c, "kill %d", (int)holder.pid);
-		return fails(c, "%s (pid %d) has /dev%s open", holder.name, (int)holder.pid,
-			     tails[found]);
+		return fails(c, "%s (pid %d) has %s open", holder.name, (int)holder.pid, path);
 	}
 	if (r != -ENOENT)
 		return unknown(c, "/proc: %s", strerror(-r));
 	if (!c->root)
 		return unknown(c,
 			       "which files other users' processes have open, takes root to see");
-	return holds(c, "no other process has %s open", path);
+	return holds(c, "no other process has a file of the group open");
 }
 
 static enum explain_state check_lockdown(struct context *c)

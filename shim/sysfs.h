@@ -92,10 +92,19 @@ int sysfs_vfio_cdev(int fd, char **ret);
 
 /*
  * Finds a device of the same IOMMU group whose driver keeps VFIO out of it.
+ * @except: the address of the device itself, whose driver is not meant
  * @ret_bdf, @ret_driver: to be freed
  * Returns 0, or -ENOENT if there is none.
  */
-int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver);
+int sysfs_iommu_group_obstacle(int fd, const char *except, char **ret_bdf, char **ret_driver);
+
+#define SYSFS_CDEV_SIZE sizeof("vfio4294967295")
+
+/*
+ * Lists the character devices of all devices of the IOMMU group, "vfioN" each.
+ * @ret: to be freed
+ */
+int sysfs_list_group_cdevs(int fd, char (**ret)[SYSFS_CDEV_SIZE], size_t *ret_n);
 
 /*
  * Lists the other devices of the IOMMU group, each with its driver, for a message.

@@ -81,15 +81,17 @@ Test(sysfs, what_keeps_vfio_out_of_a_group_is_named)
 	scratch_link("groups/7/devices/0000:00:1c.0", "../../../devices/0000:00:1c.0");
 	scratch_link("devices/0000:00:1c.0/driver", "../../drivers/pcieport");
 	scratch_file(OTHER "vendor", "0x1af4\n");
-	cr_expect_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), -ENOENT);
+	/* Nor does the device itself. */
+	scratch_link(DEVICE "driver", "../../drivers/e1000e");
+	cr_expect_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), -ENOENT);
 
 	scratch_link(OTHER "driver", "../../drivers/snd_hda_intel");
-	cr_assert_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), 0);
+	cr_assert_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), 0);
 	cr_expect_str_eq(bdf, "0000:00:10.1");
 	cr_expect_str_eq(driver, "snd_hda_intel");
 
 	scratch_file(OTHER "vfio-dev/vfio1/dev", "511:1\n");
-	cr_expect_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), -ENOENT);
+	cr_expect_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), -ENOENT);
 }
 
 Test(sysfs, the_file_of_a_bar_gets_its_owner_and_mode)
@@ -219,6 +221,25 @@ Test(sysfs, a_group_is_described_without_the_device_itself)
 	scratch_link(OTHER "driver", "../../drivers/e1000e");
 	cr_assert_eq(sysfs_describe_group(device, "0000:00:10.0", &others), 0);
 	cr_expect_str_eq(others, "0000:00:10.1 (e1000e)");
+}
+
+Test(sysfs, the_character_devices_of_a_group_are_listed)
+{
+	_cleanup_free_ char(*none)[SYSFS_CDEV_SIZE] = NULL, (*cdevs)[SYSFS_CDEV_SIZE] = NULL;
+	size_t n;
+
+	cr_expect_eq(sysfs_list_group_cdevs(device, &none, &n), -ENOENT);
+	scratch_link(DEVICE "iommu_group", "../../groups/7");
+	scratch_link("groups/7/devices/0000:00:10.0", "../../../devices/0000:00:10.0");
+	scratch_link("groups/7/devices/0000:00:10.1", "../../../devices/0000:00:10.1");
+	scratch_file(DEVICE "vfio-dev/vfio0/power", "");
+	cr_assert_eq(sysfs_list_group_cdevs(device, &none, &n), 0);
+	cr_expect_eq(n, 0);
+
+	scratch_file(OTHER "vfio-dev/vfio12/dev", "511:1\n");
+	cr_assert_eq(sysfs_list_group_cdevs(device, &cdevs, &n), 0);
+	cr_assert_eq(n, 1);
+	cr_expect_str_eq(cdevs[0], "vfio12");
 }
 
 Test(sysfs, a_group_of_no_iommu_mode_is_known_by_its_name)
