@@ -37,8 +37,9 @@ const char *const explain_state_names[EXPLAIN_STATES] = {
 
 /* What the conditions look at, and what earlier ones have found for later ones. */
 struct context {
+	const char *root; /* "" or the directory in place of / */
 	const char *bdf;
-	bool root; /* else other users' processes cannot be seen */
+	bool privileged; /* else other users' processes cannot be seen */
 	int sysfs_fd;
 	int service_error; /* of asking systemd */
 	struct service_unit service;
@@ -122,12 +123,42 @@ int explain_cpu_flag(FILE *cpuinfo, const char *flag)
 	return -ENODATA;
 }
 
-/* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
-static char *read_command_line(void)
+/* Opens what is not below /sys. @path: absolute. Returns a descriptor, or -errno. */
+static int open_path(const struct context *c, const char *path, int flags)
 {
+	_cleanup_free_ char *below = NULL;
+	int fd;
+
+	if (asprintf(&below, "%s%s", c->root, path) < 0) {
+		below = NULL;
+		return -ENOMEM;
+	}
+	fd = open(below, flags | O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Returns 0 or -errno. */
+static int open_stream(const struct context *c, const char *path, FILE **ret)
+{
+	int fd = open_path(c, path, 0);
+
+	if (fd < 0)
+		return fd;
+	*ret = fdopen(fd, "re");
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
+/* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
+static char *read_command_line(const struct context *c)
+{
+	_cleanup_close_ int proc = open_path(c, "/proc", O_DIRECTORY);
 	char *text;
 
-	return read_one_line_at(AT_FDCWD, "/proc/cmdline", &text) == 0 ? text : strdup("");
+	return proc >= 0 && read_one_line_at(proc, "cmdline", &text) == 0 ? text : strdup("");
 }
 
 /* ---- the rule ---- */
@@ -185,7 +216,7 @@ static enum explain_state check_mark(struct context *c)
 	int r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
-	r = udev_rules_search("", &c->ids, &c->rule);
+	r = udev_rules_search(c->root, &c->ids, &c->rule);
 	if (r < 0)
 		c->rule = NULL;
 	r = udev_read_mark(c->bdf, &c->text, &initialized);
@@ -241,15 +272,17 @@ static enum explain_state check_sense(struct context *c)
 static enum explain_state check_pat(struct context *c)
 {
 #if defined(__x86_64__) || defined(__i386__)
-	_cleanup_free_ char *command_line = read_command_line();
-	_cleanup_fclose_ FILE *cpuinfo = fopen("/proc/cpuinfo", "re");
+	_cleanup_free_ char *command_line = read_command_line(c);
+	_cleanup_fclose_ FILE *cpuinfo = NULL;
 	int r;
 
 	if (command_line && explain_has_word(command_line, "nopat")) {
 		mend(c, "take nopat off the kernel's command line, and reboot");
 		return fails(c, "the kernel was booted with nopat: it has no write-combining");
 	}
-	r = cpuinfo ? explain_cpu_flag(cpuinfo, "pat") : -errno;
+	r = open_stream(c, "/proc/cpuinfo", &cpuinfo);
+	if (r == 0)
+		r = explain_cpu_flag(cpuinfo, "pat");
 	if (r < 0)
 		return unknown(c, "/proc/cpuinfo: %s", strerror(-r));
 	if (r == 0) {
@@ -285,8 +318,8 @@ static enum explain_state check_iommu(struct context *c)
 			return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
 		}
 	}
-	command_line = read_command_line();
-	if (!sysfs_firmware_has_iommu()) {
+	command_line = read_command_line(c);
+	if (sysfs_firmware_iommu() == SYSFS_IOMMU_NONE) {
 		mend(c, "enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual "
 			"machine one");
 		return fails(c, "the device has no IOMMU group, and the firmware describes no "
@@ -305,15 +338,16 @@ static enum explain_state check_iommu(struct context *c)
 }
 
 /* Which of the two symbols of vfio-pci-core the running kernel has. Returns 0 or -errno. */
-static int find_loaded_symbols(bool *ret_core, bool *ret_feature)
+static int find_loaded_symbols(const struct context *c, bool *ret_core, bool *ret_feature)
 {
 	static const char *const names[] = { CORE_SYMBOL, FEATURE_SYMBOL };
-	_cleanup_fclose_ FILE *kallsyms = fopen("/proc/kallsyms", "re");
+	_cleanup_fclose_ FILE *kallsyms = NULL;
 	bool found[ARRAY_SIZE(names)];
 	int r;
 
-	if (!kallsyms)
-		return -errno;
+	r = open_stream(c, "/proc/kallsyms", &kallsyms);
+	if (r < 0)
+		return r;
 	r = modules_find_symbols(kallsyms, names, ARRAY_SIZE(names), found);
 	if (r < 0)
 		return r;
@@ -336,41 +370,40 @@ static void mend_install(struct context *c, const char *then)
 
 static enum explain_state check_modules(struct context *c)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_(modules_file_clear) struct modules_file file = {};
 	bool core = false, feature = false;
 	int loaded, on_disk;
 
-	loaded = find_loaded_symbols(&core, &feature);
-	/* 1 or 0, or -errno */
-	on_disk = modules_file_uses("vfio_pci_core", FILE_NEEDS_SYMBOL, &path);
+	loaded = find_loaded_symbols(c, &core, &feature);
+	on_disk = modules_look_at_file("vfio_pci_core", FILE_NEEDS_SYMBOL, &file);
 
 	if (c->n_aliases > 0 || (loaded == 0 && core && feature))
-		return on_disk == 0 ?
+		return on_disk == 0 && !file.uses_symbol ?
 			       holds(c,
 				     "the vfio-pci that is loaded has alias regions; %s has not, "
 				     "and is what the next boot loads",
-				     path) :
+				     file.path) :
 			       holds(c, "the vfio-pci that is loaded has alias regions");
 	if (loaded < 0)
 		return unknown(c, "/proc/kallsyms: %s: not known until a session is open",
 			       strerror(-loaded));
-	if (core && on_disk == 1) {
+	if (core && on_disk == 0 && file.uses_symbol) {
 		mend(c, RELOAD_MODULES);
 		return fails(c,
 			     "the vfio-pci that is loaded has no alias regions; %s has, and a "
 			     "reboot loads it, too",
-			     path);
+			     file.path);
 	}
 	if (core) {
 		mend_install(c, " && " RELOAD_MODULES);
 		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
-			     path ? ", nor has " : "", path ?: "");
+			     file.path ? ", nor has " : "", file.path ?: "");
 	}
-	if (on_disk == 1)
-		return holds(c, "not loaded yet; %s has alias regions", path);
+	if (on_disk == 0 && file.uses_symbol)
+		return holds(c, "not loaded yet; %s has alias regions", file.path);
 	if (on_disk == 0) {
 		mend_install(c, "");
-		return fails(c, "%s has no alias regions", path);
+		return fails(c, "%s has no alias regions", file.path);
 	}
 	if (on_disk == -ENOENT) {
 		struct utsname name;
@@ -463,7 +496,7 @@ static enum explain_state check_holder(struct context *c)
 	}
 	if (r != -ENOENT)
 		return unknown(c, "/proc: %s", strerror(-r));
-	if (!c->root)
+	if (!c->privileged)
 		return unknown(c,
 			       "which files other users' processes have open, takes root to see");
 	return holds(c, "no other process has a file of the group open");
@@ -562,7 +595,7 @@ static enum explain_state check_clear(struct context *c)
 	}
 	if (r != -ENOENT)
 		return unknown(c, "/proc: %s", strerror(-r));
-	if (!c->root)
+	if (!c->privileged)
 		return unknown(c, "what other users' processes have mapped, takes root to see");
 	return holds(c, "no process has mapped BAR %u by a file", c->item->bar);
 }
@@ -682,9 +715,9 @@ static enum explain_state check_page_table(struct context *c)
 		return holds(c, "%s: the kernel's page table and x86/pat_memtype_list say so",
 			     wanted);
 	return holds(c, "%s: the kernel's page table says so (x86/pat_memtype_list: %s)", wanted,
-		     !c->root	   ? "takes root to see" :
-		     r == -ENODATA ? "not there" :
-				     strerror(-r));
+		     !c->privileged ? "takes root to see" :
+		     r == -ENODATA  ? "not there" :
+				      strerror(-r));
 }
 
 /* ---- all ---- */
@@ -767,7 +800,7 @@ static int look(struct context *c, enum check_id id, enum explain_state states[s
 /* What the service and the kernel have, before the first condition. */
 static void read_present(struct context *c)
 {
-	_cleanup_close_ int directory = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int directory = open_path(c, STATUS_DIRECTORY, O_DIRECTORY);
 	int fd = sysfs_open_device(c->bdf);
 
 	/* What cannot be read is missed by the condition that is about it. */
@@ -799,11 +832,12 @@ static void context_clear(struct context *c)
 	free(c->aliases);
 }
 
-int explain(const char *bdf, struct explanation *ret)
+int explain(const char *root, const char *bdf, struct explanation *ret)
 {
 	_cleanup_(context_clear) struct context c = {
+		.root = root,
 		.bdf = bdf,
-		.root = geteuid() == 0,
+		.privileged = geteuid() == 0,
 		.sysfs_fd = -EBADF,
 	};
 	_cleanup_explanation_ struct explanation explanation = {};

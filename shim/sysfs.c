@@ -493,10 +493,13 @@ int sysfs_lockdown(char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-bool sysfs_firmware_has_iommu(void)
+enum sysfs_iommu sysfs_firmware_iommu(void)
 {
-	return access(SYSFS_ACPI_TABLES "/DMAR", F_OK) == 0 ||
-	       access(SYSFS_ACPI_TABLES "/IVRS", F_OK) == 0;
+	if (access(SYSFS_ACPI_TABLES "/DMAR", F_OK) == 0)
+		return SYSFS_IOMMU_INTEL;
+	if (access(SYSFS_ACPI_TABLES "/IVRS", F_OK) == 0)
+		return SYSFS_IOMMU_AMD;
+	return SYSFS_IOMMU_NONE;
 }
 
 int sysfs_open_memtypes(FILE **ret)

@@ -119,8 +119,14 @@ bool sysfs_group_is_noiommu(int fd);
 /* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
 int sysfs_lockdown(char **ret);
 
-/* Whether the firmware describes an IOMMU: its ACPI table DMAR (VT-d) or IVRS (AMD-Vi). */
-bool sysfs_firmware_has_iommu(void);
+enum sysfs_iommu {
+	SYSFS_IOMMU_NONE,
+	SYSFS_IOMMU_INTEL, /* VT-d */
+	SYSFS_IOMMU_AMD,   /* AMD-Vi */
+};
+
+/* The IOMMU that the firmware describes, by its ACPI table DMAR or IVRS. */
+enum sysfs_iommu sysfs_firmware_iommu(void);
 
 /* Opens the kernel's record of memory types, see memtype.h. -ENOENT without debugfs or PAT. */
 int sysfs_open_memtypes(FILE **ret);

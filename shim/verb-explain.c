@@ -133,7 +133,7 @@ int verb_explain(int argc, char *argv[])
 	if (r != VERB_DONE)
 		return r;
 
-	r = explain(bdf, &explanation);
+	r = explain("", bdf, &explanation);
 	if (r < 0) {
 		verb_say("%s: %s", bdf, strerror(-r));
 		return VERB_FAILED;
