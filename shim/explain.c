@@ -749,25 +749,26 @@ enum check_id {
 static const struct check {
 	const char *name;
 	enum explain_state (*look)(struct context *c);
-	unsigned int needs; /* else it is not reached */
+	/* Else it is not reached: what may not fail, and what must hold. */
+	unsigned int needs, builds_on;
 } checks[CHECKS] = {
-	[CHECK_DEVICE] = { "device", check_device, 0 },
-	[CHECK_MARK] = { "mark", check_mark, NEEDS(DEVICE) },
-	[CHECK_SENSE] = { "mark's sense", check_sense, NEEDS(MARK) },
-	[CHECK_PAT] = { "PAT", check_pat, 0 },
-	[CHECK_IOMMU] = { "IOMMU", check_iommu, NEEDS(DEVICE) },
-	[CHECK_MODULES] = { "modules", check_modules, 0 },
-	[CHECK_DRIVER] = { "driver", check_driver, NEEDS(DEVICE) },
-	[CHECK_GROUP] = { "IOMMU group", check_group, NEEDS(IOMMU) },
-	[CHECK_HOLDER] = { "group's holder", check_holder, NEEDS(IOMMU) },
-	[CHECK_LOCKDOWN] = { "lockdown", check_lockdown, NEEDS(IOMMU) },
-	[CHECK_SERVICE] = { "service", check_service, 0 },
-	[CHECK_SESSION] = { "session", check_session, NEEDS(CLEAR) - 1 },
-	[CHECK_CLEAR] = { "other mappings", check_clear, NEEDS(SENSE) },
-	[CHECK_ALIAS] = { "alias", check_alias, NEEDS(SESSION) | NEEDS(CLEAR) },
-	[CHECK_FILE] = { "file", check_file, NEEDS(ALIAS) },
-	[CHECK_ACCESS] = { "access", check_access, NEEDS(FILE) },
-	[CHECK_PAGE_TABLE] = { "page table", check_page_table, NEEDS(ALIAS) },
+	[CHECK_DEVICE] = { "device", check_device, 0, 0 },
+	[CHECK_MARK] = { "mark", check_mark, NEEDS(DEVICE), 0 },
+	[CHECK_SENSE] = { "mark's sense", check_sense, 0, NEEDS(DEVICE) | NEEDS(MARK) },
+	[CHECK_PAT] = { "PAT", check_pat, 0, 0 },
+	[CHECK_IOMMU] = { "IOMMU", check_iommu, 0, NEEDS(DEVICE) },
+	[CHECK_MODULES] = { "modules", check_modules, 0, 0 },
+	[CHECK_DRIVER] = { "driver", check_driver, 0, NEEDS(DEVICE) },
+	[CHECK_GROUP] = { "IOMMU group", check_group, 0, NEEDS(IOMMU) },
+	[CHECK_HOLDER] = { "group's holder", check_holder, 0, NEEDS(IOMMU) },
+	[CHECK_LOCKDOWN] = { "lockdown", check_lockdown, 0, NEEDS(IOMMU) },
+	[CHECK_SERVICE] = { "service", check_service, 0, 0 },
+	[CHECK_SESSION] = { "session", check_session, NEEDS(CLEAR) - 1, 0 },
+	[CHECK_CLEAR] = { "other mappings", check_clear, 0, NEEDS(SENSE) },
+	[CHECK_ALIAS] = { "alias", check_alias, NEEDS(SESSION) | NEEDS(CLEAR), 0 },
+	[CHECK_FILE] = { "file", check_file, 0, NEEDS(ALIAS) },
+	[CHECK_ACCESS] = { "access", check_access, 0, NEEDS(FILE) },
+	[CHECK_PAGE_TABLE] = { "page table", check_page_table, 0, NEEDS(ALIAS) },
 };
 
 /* Looks at condition @id. @states: of all so far. Returns 0 or -ENOMEM. */
@@ -789,10 +790,13 @@ static int look(struct context *c, enum check_id id, enum explain_state states[s
 			return -ENOMEM;
 	}
 
-	for (size_t i = 0; i < id; i++)
-		if (checks[id].needs & 1U << i &&
-		    (states[i] == EXPLAIN_FAILS || states[i] == EXPLAIN_NOT_REACHED))
+	for (size_t i = 0; i < id; i++) {
+		bool fails = states[i] == EXPLAIN_FAILS || states[i] == EXPLAIN_NOT_REACHED;
+
+		if ((checks[id].needs & 1U << i && fails) ||
+		    (checks[id].builds_on & 1U << i && states[i] != EXPLAIN_HOLDS))
 			reached = false;
+	}
 	c->now->state = states[id] = reached ? checks[id].look(c) : EXPLAIN_NOT_REACHED;
 	return reached && !c->now->text ? -ENOMEM : 0;
 }
