@@ -49,6 +49,7 @@ struct context {
 	struct mark_text text;
 	struct mark *mark; /* if it makes sense */
 	unsigned int group;
+	bool has_group; /* in no-IOMMU mode it comes with VFIO's driver */
 	bool session_open;
 	struct status status;
 	struct sysfs_alias *aliases; /* of the kernel */
@@ -301,6 +302,7 @@ static enum explain_state check_iommu(struct context *c)
 	int r;
 
 	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
+	c->has_group = r == 0;
 	if (r == 0)
 		return holds(c, "%s, group %u",
 			     sysfs_group_is_noiommu(c->sysfs_fd) ? "no-IOMMU mode" : "on",
@@ -458,23 +460,28 @@ static enum explain_state check_driver(struct context *c)
 		     driver ?: "");
 }
 
+static enum explain_state no_group_yet(struct context *c)
+{
+	return holds(c, "it has no group yet: VFIO makes one when the device is bound");
+}
+
 static enum explain_state check_group(struct context *c)
 {
 	_cleanup_free_ char *others = NULL, *bdf = NULL, *driver = NULL;
 	int r;
 
+	if (!c->has_group)
+		return no_group_yet(c);
 	r = sysfs_describe_group(c->sysfs_fd, c->bdf, &others);
-	if (r == 0)
-		r = sysfs_iommu_group_obstacle(c->sysfs_fd, c->bdf, &bdf, &driver);
+	if (r < 0)
+		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
+	/* That the device's own driver has to go is told before. */
+	r = sysfs_iommu_group_obstacle(c->sysfs_fd, c->bdf, &bdf, &driver);
 	if (r == -ENOENT)
 		return *others ? holds(c, "with %s", others) :
 				 holds(c, "the device is alone in it");
 	if (r < 0)
 		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
-	if (streq(bdf, c->bdf))
-		/* That its driver has to go is told before. */
-		return *others ? holds(c, "with %s", others) :
-				 holds(c, "the device is alone in it");
 	mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
 	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
 }
@@ -488,6 +495,8 @@ static enum explain_state check_holder(struct context *c)
 
 	if (c->session_open)
 		return holds(c, "the service has it open");
+	if (!c->has_group)
+		return no_group_yet(c);
 
 	r = group_find_user(c->sysfs_fd, ours, ARRAY_SIZE(ours), &holder, path);
 	if (r == 0) {
@@ -510,7 +519,7 @@ static enum explain_state check_lockdown(struct context *c)
 	r = sysfs_lockdown(&level);
 	if (r == -ENOENT)
 		return holds(c, "this kernel has none");
-	if (!sysfs_group_is_noiommu(c->sysfs_fd))
+	if (c->has_group && !sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "%s; it does not matter, for an IOMMU contains the device",
 			     r == 0 ? level : "not known");
 	if (r < 0)
