@@ -270,6 +270,19 @@ static enum explain_state check_sense(struct context *c)
 
 /* ---- the machine ---- */
 
+#if defined(__x86_64__) || defined(__i386__)
+/* What the mark is for, if it is known. */
+static bool wants_wc(const struct context *c)
+{
+	if (!c->mark)
+		return true;
+	for (size_t i = 0; i < c->mark->n_items; i++)
+		if (c->mark->items[i].type == VFIO_ALIAS_MEMORY_WC)
+			return true;
+	return false;
+}
+#endif
+
 static enum explain_state check_pat(struct context *c)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -277,6 +290,8 @@ static enum explain_state check_pat(struct context *c)
 	_cleanup_fclose_ FILE *cpuinfo = NULL;
 	int r;
 
+	if (!wants_wc(c))
+		return holds(c, "not needed for uc");
 	if (command_line && explain_has_word(command_line, "nopat")) {
 		mend(c, "take nopat off the kernel's command line, and reboot");
 		return fails(c, "the kernel was booted with nopat: it has no write-combining");
