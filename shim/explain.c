@@ -35,6 +35,12 @@ const char *const explain_state_names[EXPLAIN_STATES] = {
 	[EXPLAIN_NOT_REACHED] = "not-reached",
 };
 
+#define ENABLE_IOMMU \
+	"enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual machine one"
+#define COMMAND_LINE                                                                             \
+	"the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub, " \
+	"and reboot"
+
 /* What the conditions look at, and what earlier ones have found for later ones. */
 struct context {
 	const char *root; /* "" or the directory in place of / */
@@ -311,47 +317,96 @@ static enum explain_state check_pat(struct context *c)
 #endif
 }
 
+/* The mark accepts a device without an IOMMU, which has no group. */
+static enum explain_state check_noiommu_mode(struct context *c)
+{
+	int r = sysfs_noiommu_mode();
+
+	if (r == -ENOENT && !modules_is_loaded("vfio")) {
+		mend(c, "modprobe vfio enable_unsafe_noiommu_mode=1");
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO is not loaded, and its no-IOMMU "
+				"mode is off by default");
+	}
+	if (r == -ENOENT) {
+		mend(c, ENABLE_IOMMU);
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but this kernel has no no-IOMMU mode "
+				"(CONFIG_VFIO_NOIOMMU)");
+	}
+	if (r < 0)
+		return unknown(c, SYSFS_NOIOMMU_MODE ": %s", strerror(-r));
+	if (r == 0) {
+		mend(c, "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload " SERVICE);
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
+	}
+	if (sysfs_has_vfio(c->sysfs_fd)) {
+		mend(c,
+		     "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind && systemctl reload " SERVICE,
+		     c->bdf, c->bdf);
+		return fails(c, "the device was bound before no-IOMMU mode was on");
+	}
+	return holds(c, "no-IOMMU mode, once the device is bound");
+}
+
+/* The word of the kernel's command line that turns off the IOMMU, or NULL. */
+static const char *find_iommu_off(const char *command_line, enum sysfs_iommu iommu)
+{
+	static const char both[] = "iommu=off";
+	const char *own = iommu == SYSFS_IOMMU_INTEL ? "intel_iommu=off" : "amd_iommu=off";
+
+	return explain_has_word(command_line, own)  ? own :
+	       explain_has_word(command_line, both) ? both :
+						      NULL;
+}
+
+/* Why the device has no IOMMU group. */
+static enum explain_state explain_no_iommu(struct context *c)
+{
+	_cleanup_free_ char *command_line = read_command_line(c);
+	enum sysfs_iommu iommu = sysfs_firmware_iommu();
+	bool intel = iommu == SYSFS_IOMMU_INTEL;
+	const char *off;
+
+	if (!command_line)
+		return unknown(c, "%s", strerror(ENOMEM));
+	if (iommu == SYSFS_IOMMU_NONE) {
+		mend(c, ENABLE_IOMMU);
+		return fails(c, "the device has no IOMMU group, and the firmware describes no "
+				"IOMMU");
+	}
+	off = find_iommu_off(command_line, iommu);
+	if (off)
+		mend(c, "take %s off " COMMAND_LINE, off);
+	else if (intel && !explain_has_word(command_line, "intel_iommu=on"))
+		mend(c, "put intel_iommu=on on " COMMAND_LINE);
+	else
+		mend(c, "see what the kernel says of it: dmesg | grep %s",
+		     intel ? "DMAR" : "AMD-Vi");
+	return fails(c,
+		     "the device has no IOMMU group; the firmware describes an IOMMU (%s), and "
+		     "the kernel %s",
+		     intel ? "VT-d" : "AMD-Vi",
+		     off ? "was told not to use it" : "does not use it for this device");
+}
+
 static enum explain_state check_iommu(struct context *c)
 {
-	_cleanup_free_ char *command_line = NULL;
 	int r;
 
 	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
 	c->has_group = r == 0;
-	if (r == 0)
-		return holds(c, "%s, group %u",
-			     sysfs_group_is_noiommu(c->sysfs_fd) ? "no-IOMMU mode" : "on",
-			     c->group);
-	if (r != -ENOENT)
+	if (r == -ENOENT)
+		return c->mark && c->mark->noiommu ? check_noiommu_mode(c) : explain_no_iommu(c);
+	if (r < 0)
 		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
-
-	if (c->mark && c->mark->noiommu) {
-		r = sysfs_noiommu_mode();
-		if (r > 0)
-			return holds(c, "no-IOMMU mode, once the device is bound");
-		if (r == 0) {
-			mend(c,
-			     "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload vfio-alias-shim");
-			return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
-		}
+	if (!sysfs_group_is_noiommu(c->sysfs_fd))
+		return holds(c, "on, group %u", c->group);
+	if (c->mark && !c->mark->noiommu) {
+		mend(c, "set VFIO_ALIAS_NOIOMMU=1 in %s, then: systemctl reload " SERVICE,
+		     c->rule ?: "the rule that sets the mark");
+		return fails(c, "the device is in no-IOMMU mode, in which it can write to all of "
+				"memory, and the mark does not accept that");
 	}
-	command_line = read_command_line(c);
-	if (sysfs_firmware_iommu() == SYSFS_IOMMU_NONE) {
-		mend(c, "enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual "
-			"machine one");
-		return fails(c, "the device has no IOMMU group, and the firmware describes no "
-				"IOMMU");
-	}
-	mend(c, "put intel_iommu=on (Intel) on the kernel's command line: GRUB_CMDLINE_LINUX in "
-		"/etc/default/grub, then update-grub, and reboot");
-	return fails(c,
-		     "the device has no IOMMU group; the firmware describes an IOMMU, and the "
-		     "kernel %s",
-		     command_line && (explain_has_word(command_line, "intel_iommu=off") ||
-				      explain_has_word(command_line, "amd_iommu=off") ||
-				      explain_has_word(command_line, "iommu=off")) ?
-			     "was told not to use it" :
-			     "does not use it for this device");
+	return holds(c, "no-IOMMU mode, group %u", c->group);
 }
 
 /* Which of the two symbols of vfio-pci-core the running kernel has. Returns 0 or -errno. */
