@@ -880,28 +880,42 @@ static int look(struct context *c, enum check_id id, enum explain_state states[s
 	return reached && !c->now->text ? -ENOMEM : 0;
 }
 
+/* Whether the service has the session, as it tells; if it cannot be asked, as the kernel does. */
+static bool is_session_open(const struct context *c, int status_error)
+{
+	/* What an end of the service has left is not the service's. */
+	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
+	    !streq(c->service.active_state, "reloading"))
+		return false;
+	if (status_error == -ENOENT)
+		return false; /* it knows nothing of the device */
+	if (status_error < 0)
+		return c->n_aliases > 0;
+
+	for (size_t i = 0; i < c->status.n_aliases; i++) {
+		const struct status_alias *alias = &c->status.aliases[i];
+
+		/* One that was tried, in a session, has a reason of its own. */
+		if (alias->file || alias->reason)
+			return true;
+	}
+	return streq(c->status.state, "published");
+}
+
 /* What the service and the kernel have, before the first condition. */
 static void read_present(struct context *c)
 {
 	_cleanup_close_ int directory = open_path(c, STATUS_DIRECTORY, O_DIRECTORY);
 	int fd = sysfs_open_device(c->bdf);
+	int r;
 
 	/* What cannot be read is missed by the condition that is about it. */
 	c->service_error = service_query(&c->service);
-	if (directory >= 0)
-		(void)status_read(directory, c->bdf, &c->status);
+	r = directory < 0 ? directory : status_read(directory, c->bdf, &c->status);
 	if (fd >= 0)
 		(void)sysfs_read_aliases(fd, &c->aliases, &c->n_aliases);
 	close_fd(fd);
-
-	c->session_open = c->n_aliases > 0 || streq(c->status.state, "published");
-	/* An alias that was tried has its own reason. */
-	for (size_t i = 0; i < c->status.n_aliases; i++)
-		c->session_open |= c->status.aliases[i].reason || c->status.aliases[i].file;
-	/* What an end of the service has left is not the service's. */
-	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
-	    !streq(c->service.active_state, "reloading"))
-		c->session_open = false;
+	c->session_open = is_session_open(c, r);
 }
 
 static void context_clear(struct context *c)
