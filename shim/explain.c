@@ -35,6 +35,9 @@ const char *const explain_state_names[EXPLAIN_STATES] = {
 	[EXPLAIN_NOT_REACHED] = "not-reached",
 };
 
+/* A restart keeps every alias. */
+#define MAKE_ANEW "systemctl stop " SERVICE " && systemctl start " SERVICE
+
 #define ENABLE_IOMMU \
 	"enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual machine one"
 #define COMMAND_LINE                                                                             \
@@ -719,7 +722,7 @@ static enum explain_state check_file(struct context *c)
 	if (fstatat(c->sysfs_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
 	    (uint64_t)st.st_size == length)
 		return holds(c, DEVICE_DIRECTORY "%s/%s", c->bdf, file);
-	mend(c, "systemctl restart " SERVICE);
+	mend(c, MAKE_ANEW);
 	return fails(c, DEVICE_DIRECTORY "%s/%s is missing, or not of the BAR's length", c->bdf,
 		     file);
 }
@@ -777,14 +780,14 @@ static enum explain_state check_page_table(struct context *c)
 	int r;
 
 	if (c->alias->type != c->item->type) {
-		mend(c, "systemctl restart " SERVICE);
+		mend(c, MAKE_ANEW);
 		return fails(c, "the kernel's page table has %s for the range and not %s",
 			     mark_type_name(c->alias->type) ?: "another type", wanted);
 	}
 	r = read_memtype(c, recorded);
 	if (r == -ENOTUNIQ || r == -ENOENT ||
 	    (r == 0 && wc != streq(recorded, "write-combining"))) {
-		mend(c, "systemctl restart " SERVICE);
+		mend(c, MAKE_ANEW);
 		return fails(c, "debugfs, x86/pat_memtype_list: the range is recorded as %s",
 			     r == 0	    ? recorded :
 			     r == -ENOTUNIQ ? "of several memory types" :
