@@ -10,6 +10,7 @@
 
 #include "group.h"
 #include "holder.h"
+#include "layout.h"
 #include "mark.h"
 #include "memtype.h"
 #include "modules.h"
@@ -256,22 +257,57 @@ static enum explain_state check_mark(struct context *c)
 		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it");
 }
 
+static void mend_rule(struct context *c, const char *how)
+{
+	mend(c, "%s in %s, then: systemctl reload " SERVICE, how,
+	     c->rule ?: "the rule that sets the mark");
+}
+
+/* The first item of the mark that the kernel refuses for the pages @start to @end, or NULL. */
+static const struct mark_item *find_meeting(const struct mark *mark, unsigned int bar,
+					    uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < mark->n_items; i++) {
+		const struct mark_item *item = &mark->items[i];
+
+		if (item->bar == bar && item->offset < end && start < item->offset + item->length)
+			return item;
+	}
+	return NULL;
+}
+
 static enum explain_state check_sense(struct context *c)
 {
-	_cleanup_free_ char *message = NULL;
+	_cleanup_free_ char *message = NULL, *shown = NULL;
 	_cleanup_mark_ struct mark *mark = NULL;
+	const struct mark_item *item = NULL;
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+	uint64_t start, end;
+	struct pci_msix msix;
 	int r;
 
 	r = mark_parse(&c->text, &mark, &message);
 	if (r == 0)
 		r = mark_check(mark, c->bars, &message);
 	if (r == -EINVAL) {
-		mend(c, "change it in %s, then: systemctl reload " SERVICE,
-		     c->rule ?: "the rule that sets it");
+		mend_rule(c, "change it");
 		return fails(c, "%s", message);
 	}
 	if (r < 0)
 		return unknown(c, "%s", strerror(-r));
+	if (sysfs_find_msix(c->sysfs_fd, &msix) == 0) { /* which takes root to see */
+		layout_msix_pages(&msix, &start, &end);
+		item = find_meeting(mark, msix.bar, start, end);
+	}
+	if (item) {
+		shown = printable(item->text, item->text_length);
+		mend_rule(c, "change it");
+		return fails(c,
+			     "%s meets the pages of the MSI-X table, %s+%s, which can have no "
+			     "alias",
+			     shown ?: "", format_size(offset, start),
+			     format_size(length, end - start));
+	}
 	c->mark = TAKE_PTR(mark);
 	return holds(c, "%zu item%s that fit%s the BARs", c->mark->n_items,
 		     c->mark->n_items == 1 ? "" : "s", c->mark->n_items == 1 ? "s" : "");
@@ -404,8 +440,7 @@ static enum explain_state check_iommu(struct context *c)
 	if (!sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "on, group %u", c->group);
 	if (c->mark && !c->mark->noiommu) {
-		mend(c, "set VFIO_ALIAS_NOIOMMU=1 in %s, then: systemctl reload " SERVICE,
-		     c->rule ?: "the rule that sets the mark");
+		mend_rule(c, "set VFIO_ALIAS_NOIOMMU=1");
 		return fails(c, "the device is in no-IOMMU mode, in which it can write to all of "
 				"memory, and the mark does not accept that");
 	}
@@ -443,10 +478,28 @@ static void mend_install(struct context *c, const char *then)
 	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1 && " \
 	"systemctl start " SERVICE
 
+/* Whether lockdown keeps the kernel from loading the module; then what is found and would mend it.
+ */
+static bool is_barred(struct context *c, const struct modules_file *file, enum explain_state *ret)
+{
+	_cleanup_free_ char *level = NULL;
+
+	if (file->is_signed || sysfs_lockdown(&level) < 0 || streq(level, "none"))
+		return false;
+	mend(c,
+	     "sign %s and the modules beside it with a key that the machine knows, or turn "
+	     "Secure Boot off",
+	     file->path);
+	*ret = fails(c, "%s is not signed, so the kernel does not load it: lockdown is %s",
+		     file->path, level);
+	return true;
+}
+
 static enum explain_state check_modules(struct context *c)
 {
 	_cleanup_(modules_file_clear) struct modules_file file = {};
 	bool core = false, feature = false;
+	enum explain_state state;
 	int loaded, on_disk;
 
 	loaded = find_loaded_symbols(c, &core, &feature);
@@ -462,7 +515,11 @@ static enum explain_state check_modules(struct context *c)
 	if (loaded < 0)
 		return unknown(c, "/proc/kallsyms: %s: not known until a session is open",
 			       strerror(-loaded));
-	if (core && on_disk == 0 && file.uses_symbol) {
+	if (on_disk == 0 && file.uses_symbol) {
+		if (is_barred(c, &file, &state))
+			return state;
+		if (!core)
+			return holds(c, "not loaded yet; %s has alias regions", file.path);
 		mend(c, RELOAD_MODULES);
 		return fails(c,
 			     "the vfio-pci that is loaded has no alias regions; %s has, and a "
@@ -474,8 +531,6 @@ static enum explain_state check_modules(struct context *c)
 		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
 			     file.path ? ", nor has " : "", file.path ?: "");
 	}
-	if (on_disk == 0 && file.uses_symbol)
-		return holds(c, "not loaded yet; %s has alias regions", file.path);
 	if (on_disk == 0) {
 		mend_install(c, "");
 		return fails(c, "%s has no alias regions", file.path);
@@ -636,11 +691,18 @@ static enum explain_state check_service(struct context *c)
 		     streq(unit->load_state, "masked") ? "masked" : unit->active_state);
 }
 
+/* A reload is what mends, unless the service's own reason has something else. */
+static void mend_by_reload(struct context *c, const char *reason)
+{
+	if (!reason || strstr(reason, "reload the service"))
+		mend(c, "systemctl reload " SERVICE);
+}
+
 static enum explain_state check_session(struct context *c)
 {
 	if (c->session_open)
 		return holds(c, "open");
-	mend(c, "systemctl reload " SERVICE);
+	mend_by_reload(c, c->status.reason);
 	if (!c->status.bdf)
 		return fails(c, "the service knows nothing of the device");
 	return fails(c, "the service says %s%s%s", c->status.state, c->status.reason ? ": " : "",
@@ -701,7 +763,7 @@ static enum explain_state check_alias(struct context *c)
 
 	if (c->alias)
 		return holds(c, "the kernel has it");
-	mend(c, "systemctl reload " SERVICE);
+	mend_by_reload(c, reason);
 	if (!reason)
 		return fails(c, "the kernel does not have it");
 	return fails(c, "the kernel does not have it; the service says: %s", reason);
