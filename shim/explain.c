@@ -206,16 +206,17 @@ static enum explain_state check_device(struct context *c)
 	return holds(c, "%04x:%04x%s", c->ids.vendor, c->ids.device, shown ?: "");
 }
 
-/* What a mark is most likely meant for. */
-static unsigned int largest_bar(const struct context *c)
+/* What a mark is most likely meant for: the largest BAR that can have an alias, or -1. */
+static int largest_bar(const struct context *c)
 {
-	unsigned int largest = 0;
+	uint64_t length = page_size() - 1;
+	int largest = -1;
 
-	for (unsigned int i = 1; i < PCI_BARS; i++)
-		if (c->bars[i].kind == PCI_BAR_MEMORY &&
-		    (c->bars[largest].kind != PCI_BAR_MEMORY ||
-		     c->bars[i].length > c->bars[largest].length))
+	for (int i = 0; i < PCI_BARS; i++)
+		if (c->bars[i].kind == PCI_BAR_MEMORY && c->bars[i].length > length) {
 			largest = i;
+			length = c->bars[i].length;
+		}
 	return largest;
 }
 
@@ -224,7 +225,7 @@ static enum explain_state check_mark(struct context *c)
 	_cleanup_free_ char *shown = NULL;
 	bool initialized = false;
 	const char *value;
-	int r;
+	int bar, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
 	r = udev_rules_search(c->root, &c->ids, &c->rule);
@@ -252,7 +253,10 @@ static enum explain_state check_mark(struct context *c)
 			"%s tells)",
 			c->rule, c->bdf);
 	}
-	mend(c, "vfio-alias mark %s %u:wc", c->bdf, largest_bar(c));
+	bar = largest_bar(c);
+	if (bar < 0)
+		return fails(c, "not marked, and it has no BAR that can have an alias");
+	mend(c, "vfio-alias mark %s %d:wc", c->bdf, bar);
 	return fails(c, "%s, and no file of rules mentions it",
 		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it");
 }
