@@ -225,12 +225,10 @@ static enum explain_state check_mark(struct context *c)
 	_cleanup_free_ char *shown = NULL;
 	bool initialized = false;
 	const char *value;
-	int bar, r;
+	int bar, searched, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
-	r = udev_rules_search(c->root, &c->ids, &c->rule);
-	if (r < 0)
-		c->rule = NULL;
+	searched = udev_rules_search(c->root, &c->ids, &c->rule);
 	r = udev_read_mark(c->bdf, &c->text, &initialized);
 	if (r < 0)
 		return unknown(c, "udev's database cannot be read: %s", strerror(-r));
@@ -257,8 +255,11 @@ static enum explain_state check_mark(struct context *c)
 	if (bar < 0)
 		return fails(c, "not marked, and it has no BAR that can have an alias");
 	mend(c, "vfio-alias mark %s %d:wc", c->bdf, bar);
-	return fails(c, "%s, and no file of rules mentions it",
-		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it");
+	return fails(c, "%s, and %s%s",
+		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it",
+		     searched == -ENOENT ? "no file of rules mentions it" :
+					   "not every file of rules can be read: ",
+		     searched == -ENOENT ? "" : strerror(-searched));
 }
 
 static void mend_rule(struct context *c, const char *how)

@@ -385,6 +385,11 @@ static const struct {
 	{ "no mark, and no BAR for one",
 	  { .machine = { .no_bar = true } },
 	  { "mark", EXPLAIN_FAILS, "it has no BAR that can have an alias", NULL } },
+	{ "two rules, of which the last counts",
+	  { .mark = PLAIN,
+	    .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:uc\"\n"
+		     "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
+	  { "mark", EXPLAIN_HOLDS, RULES ":2", NULL } },
 	{ "a rule that udev has not read",
 	  { .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
 	  { "mark", EXPLAIN_FAILS, RULES ":1 looks as if it set one", "udevadm trigger" } },
