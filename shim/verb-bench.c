@@ -252,6 +252,14 @@ static void show_progress(const struct stores_way *way, uint64_t block)
 			format_size(size, block));
 }
 
+static void tell_unrestored(const struct side *side)
+{
+	if (!side->restored)
+		verb_say("%s: not all of what was overwritten could be restored: are there "
+			 "registers?",
+			 side->place.file);
+}
+
 /* Returns VERB_DONE also if the side cannot be measured. */
 static int measure_side(struct task *task, enum bench_side i)
 {
@@ -268,10 +276,7 @@ static int measure_side(struct task *task, enum bench_side i)
 
 	switch (end) {
 	case BENCH_DONE:
-		if (!side->restored)
-			verb_say("%s: not all of what was overwritten could be restored: are "
-				 "there registers?",
-				 side->place.file);
+		tell_unrestored(side);
 		return VERB_DONE;
 	case BENCH_FAILED:
 		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
@@ -286,7 +291,9 @@ static int measure_side(struct task *task, enum bench_side i)
 			 side->place.file);
 		return VERB_FAILED;
 	case BENCH_INTERRUPTED:
-		verb_say("interrupted; what was overwritten is restored");
+		verb_say("interrupted%s",
+			 side->restored ? "; what was overwritten is restored" : "");
+		tell_unrestored(side);
 		return VERB_FAILED;
 	}
 	return VERB_FAILED;
