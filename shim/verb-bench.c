@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
@@ -372,6 +373,17 @@ static int prepare(struct task *task)
 	return VERB_DONE;
 }
 
+/* Opens the file, which keeps what it has until there is a plot. NULL: errno tells. */
+static FILE *open_svg(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	FILE *svg = fd < 0 ? NULL : fdopen(fd, "we");
+
+	if (!svg)
+		close_fd(fd);
+	return svg;
+}
+
 static int run(struct task *task)
 {
 	_cleanup_fclose_ FILE *svg = NULL;
@@ -383,7 +395,7 @@ static int run(struct task *task)
 	if (!task->yes_write)
 		return refuse(task);
 	if (task->svg) {
-		svg = fopen(task->svg, "we");
+		svg = open_svg(task->svg);
 		if (!svg) {
 			verb_say("%s: %s", task->svg, strerror(errno));
 			return VERB_FAILED;
@@ -414,7 +426,10 @@ static int run(struct task *task)
 		}
 	}
 	if (svg) {
-		r = write_plot(task, svg);
+		/* A pipe or a terminal has no length. */
+		r = ftruncate(fileno(svg), 0) < 0 && errno != EINVAL ? -errno : 0;
+		if (r == 0)
+			r = write_plot(task, svg);
 		if (r == 0 && fclose(TAKE_PTR(svg)) != 0)
 			r = -errno;
 		if (r < 0) {
