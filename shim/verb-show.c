@@ -136,9 +136,12 @@ static void read_holders(struct view *view)
 
 	if (r < 0)
 		note(view, "the processes: %s", strerror(-r));
-	if (view->holders.n_unseen > 0)
-		note(view, "the mappings of %zu processes: %s%s", view->holders.n_unseen,
-		     strerror(EACCES), geteuid() == 0 ? "" : "; it takes root");
+	/* Where /proc is mounted with hidepid, there is nothing to be counted. */
+	if (geteuid() != 0)
+		note(view, "the mappings of other users' processes; it takes root");
+	else if (view->holders.n_unseen > 0)
+		note(view, "the mappings of %zu processes: %s", view->holders.n_unseen,
+		     strerror(EACCES));
 	if (view->vfio_name && view->holders.n_unnamed > 0)
 		note(view,
 		     "which device %zu processes have mapped that opened it by its IOMMU group",
