@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <langinfo.h>
 #include <linux/vfio_alias.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -406,16 +405,17 @@ static struct json_object *view_to_json(const struct view *view)
 
 static void choose_style(struct picture *picture, bool colour)
 {
-	const char *no_color = getenv("NO_COLOR");
-	bool tty = isatty(STDOUT_FILENO);
 	struct winsize size;
 
 	picture->stream = stdout;
-	picture->unicode = streq(nl_langinfo(CODESET), "UTF-8");
-	picture->colour = colour && tty && (!no_color || !*no_color);
+	picture->unicode = verb_use_unicode();
+	picture->colour = colour && verb_use_colour();
 	picture->width = 64;
-	if (tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
-		picture->width = size.ws_col - sizeof(MARGIN);
+	/* A terminal that does not know its size says 0. */
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+	    size.ws_col > 0)
+		picture->width = size.ws_col > sizeof(MARGIN) + 2 ? size.ws_col - sizeof(MARGIN) :
+								    2;
 }
 
 static const char *format_range(char buffer[static 2 * FORMAT_SIZE_MAX], uint64_t offset,

@@ -445,16 +445,29 @@ class Show(Command):
         self.assertIn("resource2 0+4K", out)
         m.close()
 
-    def test_colours_are_for_terminals_that_want_them(self):
-        def on_a_terminal(*words, **environment):
-            return run("script", "-qec", " ".join(["vfio-alias", "show", IVSHMEM, *words]),
-                       "/dev/null", env=os.environ | environment)
+    def on_a_terminal(self, command, **environment):
+        environment = {"TERM": "vt100"} | environment
+        return subprocess.run(["script", "-qec", command, "/dev/null"], check=False, text=True,
+                              env=os.environ | environment, stdout=subprocess.PIPE).stdout
 
-        self.assertIn("\033[", on_a_terminal())
-        self.assertNotIn("\033[", on_a_terminal("--no-color"))
-        self.assertNotIn("\033[", on_a_terminal(NO_COLOR="1"))
-        self.assertIn("\033[", on_a_terminal(NO_COLOR=""))
-        self.assertNotIn("\033[", run("vfio-alias", "show", IVSHMEM))
+    def test_colours_are_for_terminals_that_want_them(self):
+        for verb in "show", "explain":
+            command = f"vfio-alias {verb} {IVSHMEM}"
+            with self.subTest(verb):
+                self.assertIn("\033[", self.on_a_terminal(command))
+                self.assertNotIn("\033[", self.on_a_terminal(command + " --no-color"))
+                self.assertNotIn("\033[", self.on_a_terminal(command, NO_COLOR="1"))
+                self.assertIn("\033[", self.on_a_terminal(command, NO_COLOR=""))
+                for terminal in "dumb", "":
+                    self.assertNotIn("\033[", self.on_a_terminal(command, TERM=terminal))
+                self.assertNotIn("\033[", call(*command.split())[1])
+
+    def test_the_picture_is_as_wide_as_the_terminal(self):
+        for columns, cell in (80, "256K"), (21, "1M"), (3, "8M"), (0, "256K"):
+            with self.subTest(columns):
+                shown = self.on_a_terminal(
+                    f"stty cols {columns}; vfio-alias show {IVSHMEM} --no-color")
+                self.assertIn(f"BAR 2: 16M, prefetchable, a cell is {cell}", shown)
 
     def test_no_such_device(self):
         self.assertIn("there is no device 0000:7f:00.0", self.fail_with(1, "show", "7f:00.0"))
