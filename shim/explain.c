@@ -672,11 +672,11 @@ static enum explain_state check_service(struct context *c)
 
 	if (c->service_error < 0) {
 		const char *why = strerror(-c->service_error);
-		int service = status_service();
+		enum status_service service = status_service();
 
 		if (service == STATUS_SERVICE_RUNNING)
 			return holds(c, "it runs; systemd cannot be asked (%s)", why);
-		if (service < 0)
+		if (service == STATUS_SERVICE_UNKNOWN)
 			return unknown(c, "systemd cannot be asked (%s)", why);
 		mend(c, "systemctl start " SERVICE);
 		return fails(c, "it does not run; systemd cannot be asked (%s)", why);

@@ -89,12 +89,9 @@ static int read_service(struct view *view)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	r = status_service();
-	if (r < 0) {
-		note(view, "whether the service runs: %s", strerror(-r));
-		r = STATUS_SERVICE_ENDED;
-	}
-	view->service = (enum status_service)r;
+	view->service = status_service();
+	if (view->service == STATUS_SERVICE_UNKNOWN)
+		note(view, "whether the service runs: %s", strerror(errno));
 	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? -errno : status_read(fd, view->device.bdf, &view->status);
 	if (r < 0 && r != -ENOENT)
@@ -102,7 +99,7 @@ static int read_service(struct view *view)
 	view->is_marked = r == 0;
 	if (!view->is_marked || view->service == STATUS_SERVICE_RUNNING)
 		return 0;
-	return status_disown(&view->status, view->aliases, view->n_aliases);
+	return status_disown(&view->status, view->service, view->aliases, view->n_aliases);
 }
 
 /* What nothing can be shown without. Returns 0 or -errno. */
@@ -437,9 +434,10 @@ static void print_head(const struct view *view)
 	printf("%s  %04x:%04x  %s%s%s\n", view->device.bdf, view->vendor_id, view->device_id,
 	       view->driver ? "driver " : "no driver", view->driver ?: "", group);
 	if (!view->is_marked) {
-		printf("%s\n", view->service == STATUS_SERVICE_RUNNING ?
-				       "not marked" :
-				       "the service is not running");
+		printf("%s\n",
+		       view->service == STATUS_SERVICE_RUNNING ? "not marked" :
+		       view->service == STATUS_SERVICE_UNKNOWN ? "the service says nothing of it" :
+								 "the service is not running");
 		return;
 	}
 	printf("%s%s%s\n", view->status.state, view->status.reason ? ": " : "",

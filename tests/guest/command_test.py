@@ -114,6 +114,13 @@ class Usage(unittest.TestCase):
         self.assertEqual(complete(f"vfio-alias show {IVSHMEM[:-2]}"), [IVSHMEM])
         # Of a word with colons readline replaces the end.
         self.assertEqual(complete("vfio-alias show 0000:00:10", "\"'><=;|&(: "), ["10.0"])
+        self.assertEqual(complete(f"vfio-alias show --json {IVSHMEM[:-2]}"), [IVSHMEM])
+        self.assertEqual(complete(f"vfio-alias bench --length 4K {IVSHMEM[:-2]}"), [IVSHMEM])
+        # Behind the device are numbers and items.
+        for line in ("bench --length ", "bench --offset ", f"bench {IVSHMEM} ",
+                     f"mark {IVSHMEM} ", f"show {IVSHMEM} "):
+            with self.subTest(line):
+                self.assertEqual(complete(f"vfio-alias {line}"), [])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --bind f"), ["force"])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --owner nobod"), ["nobody"])
 
@@ -289,6 +296,23 @@ class List(Command):
             shown = json.loads(call(*who, "vfio-alias", "show", "--json", IVSHMEM)[1])
             self.assertEqual((shown["service"], shown["status"]["state"]), ("ended", "unknown"))
             self.assertEqual(shown["bars"][-1]["ranges"][0]["type"], "wc")
+
+    def test_a_service_that_cannot_be_seen_is_not_said_to_have_ended(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        # The locks are a file that nobody may read.
+        hidden = "touch locks; chmod 0 locks; mount --bind locks /proc/locks; exec \"$@\""
+        for words in ("list", "--json"), ("show", "--json", IVSHMEM):
+            with self.subTest(words):
+                _, out, err = call("unshare", "--mount", "sh", "-ec", hidden, "sh", *NOBODY,
+                                   "vfio-alias", *words)
+                self.assertIn("whether the service runs", err)
+                self.assertNotIn("the daemon has ended", out + err)
+                told = json.loads(out)
+                self.assertEqual(told["service"], "unknown")
+                device = told["status"] if "status" in told else told["devices"][0]
+                self.assertEqual(device["state"], "unknown")
+                self.assertIn("whether the daemon runs is not known; it said last: published",
+                              device["reason"])
 
     def test_an_alias_that_has_gone_with_its_daemon_has_no_type(self):
         # Without systemd nobody keeps the session.
