@@ -7,6 +7,7 @@
 #include "bench.h"
 #include "json.h"
 #include "svg.h"
+#include "table.h"
 #include "verb.h"
 
 static const char usage[] =
@@ -54,11 +55,6 @@ static void task_clear(struct task *task)
 static const char *const headings[] = { "STORES", "BLOCK", "UC MB/s", "WC MB/s", "WC/UC" };
 enum { COLUMN_WAY, COLUMN_BLOCK, COLUMN_UC, COLUMN_WC, COLUMN_RATIO };
 
-static void unref_tablep(struct libscols_table **table)
-{
-	scols_unref_table(*table); /* accepts NULL */
-}
-
 /* "-" for what was not measured */
 static void format_number(char *buffer, size_t size, double value)
 {
@@ -101,7 +97,7 @@ static bool was_measured(const struct task *task, size_t way, size_t block)
 
 static int print_table(const struct task *task)
 {
-	_cleanup_(unref_tablep) struct libscols_table *table = scols_new_table();
+	_cleanup_table_ struct libscols_table *table = scols_new_table();
 
 	if (!table)
 		return -ENOMEM;
