@@ -557,6 +557,15 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 	struct holder holder;
 
 	switch (r) {
+	case -ENOTUNIQ:
+		if (sysfs_iommu_group_obstacle(d->sysfs_fd, d->bdf, &bdf, &driver) == 0)
+			return stop_and_tell(
+				d, OBSTACLE_EVENT, MESSAGE_GROUP_NOT_VIABLE,
+				"IOMMU group %u is not viable: driver %s has %s, which is "
+				"in it; unbind that device or bind it to vfio-pci",
+				group, driver, bdf);
+		/* It is a process then. */
+		__attribute__((fallthrough));
 	case -EBUSY:
 		if (group_find_user(d->sysfs_fd, &self, 1, &holder, path) == 0)
 			return stop_and_tell(d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
@@ -566,18 +575,6 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
 			"another process uses the device or its IOMMU group %u; waiting "
 			"until it does not",
-			group);
-	case -ENOTUNIQ:
-		if (sysfs_iommu_group_obstacle(d->sysfs_fd, d->bdf, &bdf, &driver) == 0)
-			return stop_and_tell(
-				d, OBSTACLE_EVENT, MESSAGE_GROUP_NOT_VIABLE,
-				"IOMMU group %u is not viable: driver %s has %s, which is "
-				"in it; unbind that device or bind it to vfio-pci",
-				group, driver, bdf);
-		return stop_and_tell(
-			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
-			"another process uses a device of IOMMU group %u; waiting until it "
-			"does not",
 			group);
 	case -EPROTO:
 		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NO_MODULE,
