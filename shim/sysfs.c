@@ -176,7 +176,9 @@ static int read_alias(int fd, const char *index, struct sysfs_alias *ret)
 	if (r < 0)
 		return r;
 	r = read_number(alias_fd, "mappings", UINT64_MAX, &ret->mappings);
-	if (r < 0)
+	if (r == -EACCES)
+		ret->mappings = SYSFS_MAPPINGS_UNSEEN;
+	else if (r < 0)
 		return r;
 	r = read_one_line_at(alias_fd, "memory_type", &type);
 	if (r < 0)

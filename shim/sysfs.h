@@ -41,8 +41,10 @@ struct sysfs_alias {
 	uint64_t size;	   /* bytes */
 	uint32_t type;	   /* VFIO_ALIAS_MEMORY_x in effect; 0 if it is not what was asked for */
 	uint32_t flags;	   /* VFIO_ALIAS_FLAG_x */
-	uint64_t mappings; /* live ones */
+	uint64_t mappings; /* live ones, or SYSFS_MAPPINGS_UNSEEN: the kernel tells root */
 };
+
+#define SYSFS_MAPPINGS_UNSEEN UINT64_MAX
 
 /*
  * Reads them, in the order of BARs and offsets.

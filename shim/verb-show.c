@@ -285,10 +285,11 @@ static int range_to_json(const struct view *view, unsigned int bar,
 	if (json_add_string(object, "type", mark_type_name(range->alias->type) ?: "other") < 0 ||
 	    json_add(object, "shared",
 		     json_object_new_boolean(range->alias->flags & VFIO_ALIAS_FLAG_SHARED)) < 0 ||
-	    add_u64(object, "region", range->alias->index) < 0 ||
-	    add_u64(object, "mappings", range->alias->mappings) < 0)
+	    add_u64(object, "region", range->alias->index) < 0)
 		return -ENOMEM;
-	return 0;
+	return range->alias->mappings == SYSFS_MAPPINGS_UNSEEN ?
+		       json_add_string(object, "mappings", NULL) :
+		       add_u64(object, "mappings", range->alias->mappings);
 }
 
 static int bar_to_json(const struct view *view, unsigned int index, struct json_object *array)
@@ -465,7 +466,9 @@ static void print_ranges(const struct view *view, unsigned int index)
 
 		snprintf(names, sizeof(names), "%s%s%s", *files.names[0] ? files.names[0] : "-",
 			 *files.names[1] ? ", " : "", files.names[1]);
-		if (range->alias)
+		if (range->alias && range->alias->mappings == SYSFS_MAPPINGS_UNSEEN)
+			snprintf(mappings, sizeof(mappings), "?");
+		else if (range->alias)
 			snprintf(mappings, sizeof(mappings), "%" PRIu64, range->alias->mappings);
 		printf(MARGIN "%-20s %-9s %-26s %s\n",
 		       format_range(where, range->offset, range->size), range_type(range), names,

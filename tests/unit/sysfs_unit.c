@@ -121,6 +121,14 @@ Test(sysfs, a_link_in_place_of_the_file_is_not_followed)
 	cr_expect_eq(st.st_mode & 07777, 0600);
 }
 
+/* Everybody may read it. */
+static int publish(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_SL ? 0 : chmod(path, 0755);
+}
+
 /* Files of aliases/INDEX/ as the kernel writes them. */
 static void make_alias(const char *index, const char *const values[static 6])
 {
@@ -173,6 +181,27 @@ Test(sysfs, aliases_are_read_in_the_order_of_bars_and_offsets)
 	cr_expect_eq(aliases[2].type, VFIO_ALIAS_MEMORY_WC);
 	cr_expect_eq(aliases[2].flags, VFIO_ALIAS_FLAG_SYSFS | VFIO_ALIAS_FLAG_SHARED);
 	cr_expect_eq(aliases[2].mappings, 7);
+}
+
+Test(sysfs, how_many_mappings_an_alias_has_is_for_root)
+{
+	static const char *const values[] = { "0\n", "0x0\n", "0x1000\n", "0x1\n", "7\n", "wc\n" };
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	uid_t caller = geteuid();
+	size_t n = 0;
+	int r;
+
+	make_alias("9", values);
+	cr_assert_eq(nftw(scratch, publish, 16, FTW_PHYS), 0);
+	cr_assert_eq(fchmodat(device, "vfio-dev/vfio3/aliases/9/mappings", 0, 0), 0);
+	if (caller == 0)
+		cr_assert_eq(seteuid(65534), 0);
+	r = sysfs_read_aliases(device, &aliases, &n);
+	cr_assert_eq(seteuid(caller), 0);
+	cr_assert_eq(r, 0);
+	cr_assert_eq(n, 1);
+	cr_expect_eq(aliases[0].mappings, SYSFS_MAPPINGS_UNSEEN);
+	cr_expect_eq(aliases[0].type, VFIO_ALIAS_MEMORY_WC);
 }
 
 Test(sysfs, an_alias_that_makes_no_sense_is_refused)
