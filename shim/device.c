@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 
+#include "group.h"
 #include "holder.h"
 #include "log.h"
 #include "modules.h"
@@ -613,39 +614,32 @@ static int step_bind(struct device *d)
 /* The ways to the device: its own character device, if it has one, and its group. */
 enum way { WAY_CDEV, WAY_GROUP, WAYS };
 
-/* The one that is gone. */
+/* The way to take: the character device, where there is one. */
 static const struct vfio_way *way_of(const struct vfio_way ways[static WAYS])
 {
 	return &ways[ways[WAY_CDEV].cdev ? WAY_CDEV : WAY_GROUP];
-}
-
-/* A process that has a file open which one of the ways needs, if it can be seen, and the file. */
-static int find_user(const struct vfio_way ways[static WAYS], struct holder *ret,
-		     char path[static VFIO_PATH_SIZE])
-{
-	const pid_t self = getpid();
-
-	for (size_t i = 0; i < WAYS; i++) {
-		if (i == WAY_CDEV && !ways[i].cdev)
-			continue;
-		/* Where somebody else has /dev mounted is not known. */
-		if (holder_find_open("/proc", vfio_path(path, &ways[i]) + strlen("/dev"), &self, 1,
-				     ret) == 0)
-			return 0;
-	}
-	return -ENOENT;
 }
 
 static int explain_open(struct device *d, const struct vfio_way ways[static WAYS], int r)
 {
 	_cleanup_free_ char *bdf = NULL, *driver = NULL;
 	unsigned int group = ways[WAY_GROUP].group;
+	const pid_t self = getpid();
 	char path[VFIO_PATH_SIZE];
 	struct holder holder;
 
 	switch (r) {
+	case -ENOTUNIQ:
+		if (sysfs_iommu_group_obstacle(d->sysfs_fd, d->bdf, &bdf, &driver) == 0)
+			return stop_and_tell(
+				d, OBSTACLE_EVENT, MESSAGE_GROUP_NOT_VIABLE,
+				"IOMMU group %u is not viable: driver %s has %s, which is "
+				"in it; unbind that device or bind it to vfio-pci",
+				group, driver, bdf);
+		/* It is a process then. */
+		__attribute__((fallthrough));
 	case -EBUSY:
-		if (find_user(ways, &holder, path) == 0)
+		if (group_find_user(d->sysfs_fd, &self, 1, &holder, path) == 0)
 			return stop_and_tell(d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
 					     "%s (pid %d) has %s open; waiting until it is closed",
 					     holder.name, (int)holder.pid, path);
@@ -653,18 +647,6 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
 			"another process uses the device or its IOMMU group %u; waiting "
 			"until it does not",
-			group);
-	case -ENOTUNIQ:
-		if (sysfs_iommu_group_obstacle(d->sysfs_fd, &bdf, &driver) == 0)
-			return stop_and_tell(
-				d, OBSTACLE_EVENT, MESSAGE_GROUP_NOT_VIABLE,
-				"IOMMU group %u is not viable: driver %s has %s, which is "
-				"in it; unbind that device or bind it to vfio-pci",
-				group, driver, bdf);
-		return stop_and_tell(
-			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
-			"another process uses a device of IOMMU group %u; waiting until it "
-			"does not",
 			group);
 	case -EPROTO:
 		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NO_MODULE,

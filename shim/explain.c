@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include "group.h"
 #include "holder.h"
+#include "layout.h"
 #include "mark.h"
 #include "memtype.h"
 #include "modules.h"
@@ -34,10 +36,20 @@ const char *const explain_state_names[EXPLAIN_STATES] = {
 	[EXPLAIN_NOT_REACHED] = "not-reached",
 };
 
+/* A restart keeps every alias. */
+#define MAKE_ANEW "systemctl stop " SERVICE " && systemctl start " SERVICE
+
+#define ENABLE_IOMMU \
+	"enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual machine one"
+#define COMMAND_LINE                                                                             \
+	"the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub, " \
+	"and reboot"
+
 /* What the conditions look at, and what earlier ones have found for later ones. */
 struct context {
+	const char *root; /* "" or the directory in place of / */
 	const char *bdf;
-	bool root; /* else other users' processes cannot be seen */
+	bool privileged; /* else other users' processes cannot be seen */
 	int sysfs_fd;
 	int service_error; /* of asking systemd */
 	struct service_unit service;
@@ -47,6 +59,7 @@ struct context {
 	struct mark_text text;
 	struct mark *mark; /* if it makes sense */
 	unsigned int group;
+	bool has_group; /* in no-IOMMU mode it comes with VFIO's driver */
 	bool session_open;
 	struct status status;
 	struct sysfs_alias *aliases; /* of the kernel */
@@ -121,12 +134,42 @@ int explain_cpu_flag(FILE *cpuinfo, const char *flag)
 	return -ENODATA;
 }
 
-/* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
-static char *read_command_line(void)
+/* Opens what is not below /sys. @path: absolute. Returns a descriptor, or -errno. */
+static int open_path(const struct context *c, const char *path, int flags)
 {
+	_cleanup_free_ char *below = NULL;
+	int fd;
+
+	if (asprintf(&below, "%s%s", c->root, path) < 0) {
+		below = NULL;
+		return -ENOMEM;
+	}
+	fd = open(below, flags | O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Returns 0 or -errno. */
+static int open_stream(const struct context *c, const char *path, FILE **ret)
+{
+	int fd = open_path(c, path, 0);
+
+	if (fd < 0)
+		return fd;
+	*ret = fdopen(fd, "re");
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
+/* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
+static char *read_command_line(const struct context *c)
+{
+	_cleanup_close_ int proc = open_path(c, "/proc", O_DIRECTORY);
 	char *text;
 
-	return read_one_line_at(AT_FDCWD, "/proc/cmdline", &text) == 0 ? text : strdup("");
+	return proc >= 0 && read_one_line_at(proc, "cmdline", &text) == 0 ? text : strdup("");
 }
 
 /* ---- the rule ---- */
@@ -163,16 +206,17 @@ static enum explain_state check_device(struct context *c)
 	return holds(c, "%04x:%04x%s", c->ids.vendor, c->ids.device, shown ?: "");
 }
 
-/* What a mark is most likely meant for. */
-static unsigned int largest_bar(const struct context *c)
+/* What a mark is most likely meant for: the largest BAR that can have an alias, or -1. */
+static int largest_bar(const struct context *c)
 {
-	unsigned int largest = 0;
+	uint64_t length = page_size() - 1;
+	int largest = -1;
 
-	for (unsigned int i = 1; i < PCI_BARS; i++)
-		if (c->bars[i].kind == PCI_BAR_MEMORY &&
-		    (c->bars[largest].kind != PCI_BAR_MEMORY ||
-		     c->bars[i].length > c->bars[largest].length))
+	for (int i = 0; i < PCI_BARS; i++)
+		if (c->bars[i].kind == PCI_BAR_MEMORY && c->bars[i].length > length) {
 			largest = i;
+			length = c->bars[i].length;
+		}
 	return largest;
 }
 
@@ -181,12 +225,10 @@ static enum explain_state check_mark(struct context *c)
 	_cleanup_free_ char *shown = NULL;
 	bool initialized = false;
 	const char *value;
-	int r;
+	int bar, searched, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
-	r = udev_rules_search("", &c->ids, &c->rule);
-	if (r < 0)
-		c->rule = NULL;
+	searched = udev_rules_search(c->root, &c->ids, &c->rule);
 	r = udev_read_mark(c->bdf, &c->text, &initialized);
 	if (r < 0)
 		return unknown(c, "udev's database cannot be read: %s", strerror(-r));
@@ -209,27 +251,68 @@ static enum explain_state check_mark(struct context *c)
 			"%s tells)",
 			c->rule, c->bdf);
 	}
-	mend(c, "vfio-alias mark %s %u:wc", c->bdf, largest_bar(c));
-	return fails(c, "%s, and no file of rules mentions it",
-		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it");
+	bar = largest_bar(c);
+	if (bar < 0)
+		return fails(c, "not marked, and it has no BAR that can have an alias");
+	mend(c, "vfio-alias mark %s %d:wc", c->bdf, bar);
+	return fails(c, "%s, and %s%s",
+		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it",
+		     searched == -ENOENT ? "no file of rules mentions it" :
+					   "not every file of rules can be read: ",
+		     searched == -ENOENT ? "" : strerror(-searched));
+}
+
+static void mend_rule(struct context *c, const char *how)
+{
+	mend(c, "%s in %s, then: systemctl reload " SERVICE, how,
+	     c->rule ?: "the rule that sets the mark");
+}
+
+/* The first item of the mark that the kernel refuses for the pages @start to @end, or NULL. */
+static const struct mark_item *find_meeting(const struct mark *mark, unsigned int bar,
+					    uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < mark->n_items; i++) {
+		const struct mark_item *item = &mark->items[i];
+
+		if (item->bar == bar && item->offset < end && start < item->offset + item->length)
+			return item;
+	}
+	return NULL;
 }
 
 static enum explain_state check_sense(struct context *c)
 {
-	_cleanup_free_ char *message = NULL;
+	_cleanup_free_ char *message = NULL, *shown = NULL;
 	_cleanup_mark_ struct mark *mark = NULL;
+	const struct mark_item *item = NULL;
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+	uint64_t start, end;
+	struct pci_msix msix;
 	int r;
 
 	r = mark_parse(&c->text, &mark, &message);
 	if (r == 0)
 		r = mark_check(mark, c->bars, &message);
 	if (r == -EINVAL) {
-		mend(c, "change it in %s, then: systemctl reload " SERVICE,
-		     c->rule ?: "the rule that sets it");
+		mend_rule(c, "change it");
 		return fails(c, "%s", message);
 	}
 	if (r < 0)
 		return unknown(c, "%s", strerror(-r));
+	if (sysfs_find_msix(c->sysfs_fd, &msix) == 0) { /* which takes root to see */
+		layout_msix_pages(&msix, &start, &end);
+		item = find_meeting(mark, msix.bar, start, end);
+	}
+	if (item) {
+		shown = printable(item->text, item->text_length);
+		mend_rule(c, "change it");
+		return fails(c,
+			     "%s meets the pages of the MSI-X table, %s+%s, which can have no "
+			     "alias",
+			     shown ?: "", format_size(offset, start),
+			     format_size(length, end - start));
+	}
 	c->mark = TAKE_PTR(mark);
 	return holds(c, "%zu item%s that fit%s the BARs", c->mark->n_items,
 		     c->mark->n_items == 1 ? "" : "s", c->mark->n_items == 1 ? "s" : "");
@@ -237,18 +320,35 @@ static enum explain_state check_sense(struct context *c)
 
 /* ---- the machine ---- */
 
+#if defined(__x86_64__) || defined(__i386__)
+/* What the mark is for, if it is known. */
+static bool wants_wc(const struct context *c)
+{
+	if (!c->mark)
+		return true;
+	for (size_t i = 0; i < c->mark->n_items; i++)
+		if (c->mark->items[i].type == VFIO_ALIAS_MEMORY_WC)
+			return true;
+	return false;
+}
+#endif
+
 static enum explain_state check_pat(struct context *c)
 {
 #if defined(__x86_64__) || defined(__i386__)
-	_cleanup_free_ char *command_line = read_command_line();
-	_cleanup_fclose_ FILE *cpuinfo = fopen("/proc/cpuinfo", "re");
+	_cleanup_free_ char *command_line = read_command_line(c);
+	_cleanup_fclose_ FILE *cpuinfo = NULL;
 	int r;
 
+	if (!wants_wc(c))
+		return holds(c, "not needed for uc");
 	if (command_line && explain_has_word(command_line, "nopat")) {
 		mend(c, "take nopat off the kernel's command line, and reboot");
 		return fails(c, "the kernel was booted with nopat: it has no write-combining");
 	}
-	r = cpuinfo ? explain_cpu_flag(cpuinfo, "pat") : -errno;
+	r = open_stream(c, "/proc/cpuinfo", &cpuinfo);
+	if (r == 0)
+		r = explain_cpu_flag(cpuinfo, "pat");
 	if (r < 0)
 		return unknown(c, "/proc/cpuinfo: %s", strerror(-r));
 	if (r == 0) {
@@ -261,58 +361,108 @@ static enum explain_state check_pat(struct context *c)
 #endif
 }
 
-static enum explain_state check_iommu(struct context *c)
+/* The mark accepts a device without an IOMMU, which has no group. */
+static enum explain_state check_noiommu_mode(struct context *c)
 {
-	_cleanup_free_ char *command_line = NULL;
-	int r;
+	int r = sysfs_noiommu_mode();
 
-	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
-	if (r == 0)
-		return holds(c, "%s, group %u",
-			     sysfs_group_is_noiommu(c->sysfs_fd) ? "no-IOMMU mode" : "on",
-			     c->group);
-	if (r != -ENOENT)
-		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
-
-	if (c->mark && c->mark->noiommu) {
-		r = sysfs_noiommu_mode();
-		if (r > 0)
-			return holds(c, "no-IOMMU mode, once the device is bound");
-		if (r == 0) {
-			mend(c,
-			     "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload vfio-alias-shim");
-			return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
-		}
+	if (r == -ENOENT && !modules_is_loaded("vfio")) {
+		mend(c, "modprobe vfio enable_unsafe_noiommu_mode=1");
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO is not loaded, and its no-IOMMU "
+				"mode is off by default");
 	}
-	command_line = read_command_line();
-	if (!sysfs_firmware_has_iommu()) {
-		mend(c, "enable the IOMMU (VT-d, AMD-Vi) in the firmware, or give the virtual "
-			"machine one");
+	if (r == -ENOENT) {
+		mend(c, ENABLE_IOMMU);
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but this kernel has no no-IOMMU mode "
+				"(CONFIG_VFIO_NOIOMMU)");
+	}
+	if (r < 0)
+		return unknown(c, SYSFS_NOIOMMU_MODE ": %s", strerror(-r));
+	if (r == 0) {
+		mend(c, "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload " SERVICE);
+		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
+	}
+	if (sysfs_has_vfio(c->sysfs_fd)) {
+		mend(c,
+		     "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind && systemctl reload " SERVICE,
+		     c->bdf, c->bdf);
+		return fails(c, "the device was bound before no-IOMMU mode was on");
+	}
+	return holds(c, "no-IOMMU mode, once the device is bound");
+}
+
+/* The word of the kernel's command line that turns off the IOMMU, or NULL. */
+static const char *find_iommu_off(const char *command_line, enum sysfs_iommu iommu)
+{
+	static const char both[] = "iommu=off";
+	const char *own = iommu == SYSFS_IOMMU_INTEL ? "intel_iommu=off" : "amd_iommu=off";
+
+	return explain_has_word(command_line, own)  ? own :
+	       explain_has_word(command_line, both) ? both :
+						      NULL;
+}
+
+/* Why the device has no IOMMU group. */
+static enum explain_state explain_no_iommu(struct context *c)
+{
+	_cleanup_free_ char *command_line = read_command_line(c);
+	enum sysfs_iommu iommu = sysfs_firmware_iommu();
+	bool intel = iommu == SYSFS_IOMMU_INTEL;
+	const char *off;
+
+	if (!command_line)
+		return unknown(c, "%s", strerror(ENOMEM));
+	if (iommu == SYSFS_IOMMU_NONE) {
+		mend(c, ENABLE_IOMMU);
 		return fails(c, "the device has no IOMMU group, and the firmware describes no "
 				"IOMMU");
 	}
-	mend(c, "put intel_iommu=on (Intel) on the kernel's command line: GRUB_CMDLINE_LINUX in "
-		"/etc/default/grub, then update-grub, and reboot");
+	off = find_iommu_off(command_line, iommu);
+	if (off)
+		mend(c, "take %s off " COMMAND_LINE, off);
+	else if (intel && !explain_has_word(command_line, "intel_iommu=on"))
+		mend(c, "put intel_iommu=on on " COMMAND_LINE);
+	else
+		mend(c, "see what the kernel says of it: dmesg | grep %s",
+		     intel ? "DMAR" : "AMD-Vi");
 	return fails(c,
-		     "the device has no IOMMU group; the firmware describes an IOMMU, and the "
-		     "kernel %s",
-		     command_line && (explain_has_word(command_line, "intel_iommu=off") ||
-				      explain_has_word(command_line, "amd_iommu=off") ||
-				      explain_has_word(command_line, "iommu=off")) ?
-			     "was told not to use it" :
-			     "does not use it for this device");
+		     "the device has no IOMMU group; the firmware describes an IOMMU (%s), and "
+		     "the kernel %s",
+		     intel ? "VT-d" : "AMD-Vi",
+		     off ? "was told not to use it" : "does not use it for this device");
+}
+
+static enum explain_state check_iommu(struct context *c)
+{
+	int r;
+
+	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
+	c->has_group = r == 0;
+	if (r == -ENOENT)
+		return c->mark && c->mark->noiommu ? check_noiommu_mode(c) : explain_no_iommu(c);
+	if (r < 0)
+		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
+	if (!sysfs_group_is_noiommu(c->sysfs_fd))
+		return holds(c, "on, group %u", c->group);
+	if (c->mark && !c->mark->noiommu) {
+		mend_rule(c, "set VFIO_ALIAS_NOIOMMU=1");
+		return fails(c, "the device is in no-IOMMU mode, in which it can write to all of "
+				"memory, and the mark does not accept that");
+	}
+	return holds(c, "no-IOMMU mode, group %u", c->group);
 }
 
 /* Which of the two symbols of vfio-pci-core the running kernel has. Returns 0 or -errno. */
-static int find_loaded_symbols(bool *ret_core, bool *ret_feature)
+static int find_loaded_symbols(const struct context *c, bool *ret_core, bool *ret_feature)
 {
 	static const char *const names[] = { CORE_SYMBOL, FEATURE_SYMBOL };
-	_cleanup_fclose_ FILE *kallsyms = fopen("/proc/kallsyms", "re");
+	_cleanup_fclose_ FILE *kallsyms = NULL;
 	bool found[ARRAY_SIZE(names)];
 	int r;
 
-	if (!kallsyms)
-		return -errno;
+	r = open_stream(c, "/proc/kallsyms", &kallsyms);
+	if (r < 0)
+		return r;
 	r = modules_find_symbols(kallsyms, names, ARRAY_SIZE(names), found);
 	if (r < 0)
 		return r;
@@ -333,43 +483,62 @@ static void mend_install(struct context *c, const char *then)
 	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1 && " \
 	"systemctl start " SERVICE
 
+/* Whether lockdown keeps the kernel from loading the module; then what is found and would mend it.
+ */
+static bool is_barred(struct context *c, const struct modules_file *file, enum explain_state *ret)
+{
+	_cleanup_free_ char *level = NULL;
+
+	if (file->is_signed || sysfs_lockdown(&level) < 0 || streq(level, "none"))
+		return false;
+	mend(c,
+	     "sign %s and the modules beside it with a key that the machine knows, or turn "
+	     "Secure Boot off",
+	     file->path);
+	*ret = fails(c, "%s is not signed, so the kernel does not load it: lockdown is %s",
+		     file->path, level);
+	return true;
+}
+
 static enum explain_state check_modules(struct context *c)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_(modules_file_clear) struct modules_file file = {};
 	bool core = false, feature = false;
+	enum explain_state state;
 	int loaded, on_disk;
 
-	loaded = find_loaded_symbols(&core, &feature);
-	/* 1 or 0, or -errno */
-	on_disk = modules_file_uses("vfio_pci_core", FILE_NEEDS_SYMBOL, &path);
+	loaded = find_loaded_symbols(c, &core, &feature);
+	on_disk = modules_look_at_file("vfio_pci_core", FILE_NEEDS_SYMBOL, &file);
 
 	if (c->n_aliases > 0 || (loaded == 0 && core && feature))
-		return on_disk == 0 ?
+		return on_disk == 0 && !file.uses_symbol ?
 			       holds(c,
 				     "the vfio-pci that is loaded has alias regions; %s has not, "
 				     "and is what the next boot loads",
-				     path) :
+				     file.path) :
 			       holds(c, "the vfio-pci that is loaded has alias regions");
 	if (loaded < 0)
 		return unknown(c, "/proc/kallsyms: %s: not known until a session is open",
 			       strerror(-loaded));
-	if (core && on_disk == 1) {
+	if (on_disk == 0 && file.uses_symbol) {
+		if (is_barred(c, &file, &state))
+			return state;
+		if (!core)
+			return holds(c, "not loaded yet; %s has alias regions", file.path);
 		mend(c, RELOAD_MODULES);
 		return fails(c,
 			     "the vfio-pci that is loaded has no alias regions; %s has, and a "
 			     "reboot loads it, too",
-			     path);
+			     file.path);
 	}
 	if (core) {
 		mend_install(c, " && " RELOAD_MODULES);
 		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
-			     path ? ", nor has " : "", path ?: "");
+			     file.path ? ", nor has " : "", file.path ?: "");
 	}
-	if (on_disk == 1)
-		return holds(c, "not loaded yet; %s has alias regions", path);
 	if (on_disk == 0) {
 		mend_install(c, "");
-		return fails(c, "%s has no alias regions", path);
+		return fails(c, "%s has no alias regions", file.path);
 	}
 	if (on_disk == -ENOENT) {
 		struct utsname name;
@@ -424,61 +593,55 @@ static enum explain_state check_driver(struct context *c)
 		     driver ?: "");
 }
 
+static enum explain_state no_group_yet(struct context *c)
+{
+	return holds(c, "it has no group yet: VFIO makes one when the device is bound");
+}
+
 static enum explain_state check_group(struct context *c)
 {
 	_cleanup_free_ char *others = NULL, *bdf = NULL, *driver = NULL;
 	int r;
 
+	if (!c->has_group)
+		return no_group_yet(c);
 	r = sysfs_describe_group(c->sysfs_fd, c->bdf, &others);
-	if (r == 0)
-		r = sysfs_iommu_group_obstacle(c->sysfs_fd, &bdf, &driver);
+	if (r < 0)
+		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
+	/* That the device's own driver has to go is told before. */
+	r = sysfs_iommu_group_obstacle(c->sysfs_fd, c->bdf, &bdf, &driver);
 	if (r == -ENOENT)
 		return *others ? holds(c, "with %s", others) :
 				 holds(c, "the device is alone in it");
 	if (r < 0)
 		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
-	if (streq(bdf, c->bdf))
-		/* That its driver has to go is told before. */
-		return *others ? holds(c, "with %s", others) :
-				 holds(c, "the device is alone in it");
 	mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
 	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
 }
 
 static enum explain_state check_holder(struct context *c)
 {
-	pid_t ours[] = { 1, getpid(), c->service.main_pid };
-	const struct vfio_way way = { .group = c->group,
-				      .noiommu = sysfs_group_is_noiommu(c->sysfs_fd) };
+	const pid_t ours[] = { 1, getpid(), c->service.main_pid };
 	char path[VFIO_PATH_SIZE];
-	const char *tails[2] = {};
-	_cleanup_free_ char *name = NULL, *device = NULL;
 	struct holder holder;
-	size_t found = 0;
-	int r = -ENOENT;
+	int r;
 
 	if (c->session_open)
 		return holds(c, "the service has it open");
+	if (!c->has_group)
+		return no_group_yet(c);
 
-	tails[0] = vfio_path(path, &way) + strlen("/dev");
-	if (sysfs_vfio_name(c->sysfs_fd, &name) == 0 &&
-	    asprintf(&device, "/vfio/devices/%s", name) >= 0)
-		tails[1] = device;
-	for (size_t i = 0; i < ARRAY_SIZE(tails) && tails[i] && r == -ENOENT; i++) {
-		r = holder_find_open("/proc", tails[i], ours, ARRAY_SIZE(ours), &holder);
-		found = i;
-	}
+	r = group_find_user(c->sysfs_fd, ours, ARRAY_SIZE(ours), &holder, path);
 	if (r == 0) {
 		mend(c, "kill %d", (int)holder.pid);
-		return fails(c, "%s (pid %d) has /dev%s open", holder.name, (int)holder.pid,
-			     tails[found]);
+		return fails(c, "%s (pid %d) has %s open", holder.name, (int)holder.pid, path);
 	}
 	if (r != -ENOENT)
 		return unknown(c, "/proc: %s", strerror(-r));
-	if (!c->root)
+	if (!c->privileged)
 		return unknown(c,
 			       "which files other users' processes have open, takes root to see");
-	return holds(c, "no other process has %s open", path);
+	return holds(c, "no other process has a file of the group open");
 }
 
 static enum explain_state check_lockdown(struct context *c)
@@ -489,7 +652,7 @@ static enum explain_state check_lockdown(struct context *c)
 	r = sysfs_lockdown(&level);
 	if (r == -ENOENT)
 		return holds(c, "this kernel has none");
-	if (!sysfs_group_is_noiommu(c->sysfs_fd))
+	if (c->has_group && !sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "%s; it does not matter, for an IOMMU contains the device",
 			     r == 0 ? level : "not known");
 	if (r < 0)
@@ -509,11 +672,11 @@ static enum explain_state check_service(struct context *c)
 
 	if (c->service_error < 0) {
 		const char *why = strerror(-c->service_error);
-		int service = status_service();
+		enum status_service service = status_service();
 
 		if (service == STATUS_SERVICE_RUNNING)
 			return holds(c, "it runs; systemd cannot be asked (%s)", why);
-		if (service < 0)
+		if (service == STATUS_SERVICE_UNKNOWN)
 			return unknown(c, "systemd cannot be asked (%s)", why);
 		mend(c, "systemctl start " SERVICE);
 		return fails(c, "it does not run; systemd cannot be asked (%s)", why);
@@ -533,11 +696,18 @@ static enum explain_state check_service(struct context *c)
 		     streq(unit->load_state, "masked") ? "masked" : unit->active_state);
 }
 
+/* A reload is what mends, unless the service's own reason has something else. */
+static void mend_by_reload(struct context *c, const char *reason)
+{
+	if (!reason || strstr(reason, "reload the service"))
+		mend(c, "systemctl reload " SERVICE);
+}
+
 static enum explain_state check_session(struct context *c)
 {
 	if (c->session_open)
 		return holds(c, "open");
-	mend(c, "systemctl reload " SERVICE);
+	mend_by_reload(c, c->status.reason);
 	if (!c->status.bdf)
 		return fails(c, "the service knows nothing of the device");
 	return fails(c, "the service says %s%s%s", c->status.state, c->status.reason ? ": " : "",
@@ -574,7 +744,7 @@ static enum explain_state check_clear(struct context *c)
 	}
 	if (r != -ENOENT)
 		return unknown(c, "/proc: %s", strerror(-r));
-	if (!c->root)
+	if (!c->privileged)
 		return unknown(c, "what other users' processes have mapped, takes root to see");
 	return holds(c, "no process has mapped BAR %u by a file", c->item->bar);
 }
@@ -598,7 +768,7 @@ static enum explain_state check_alias(struct context *c)
 
 	if (c->alias)
 		return holds(c, "the kernel has it");
-	mend(c, "systemctl reload " SERVICE);
+	mend_by_reload(c, reason);
 	if (!reason)
 		return fails(c, "the kernel does not have it");
 	return fails(c, "the kernel does not have it; the service says: %s", reason);
@@ -619,7 +789,7 @@ static enum explain_state check_file(struct context *c)
 	if (fstatat(c->sysfs_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
 	    (uint64_t)st.st_size == length)
 		return holds(c, DEVICE_DIRECTORY "%s/%s", c->bdf, file);
-	mend(c, "systemctl restart " SERVICE);
+	mend(c, MAKE_ANEW);
 	return fails(c, DEVICE_DIRECTORY "%s/%s is missing, or not of the BAR's length", c->bdf,
 		     file);
 }
@@ -677,14 +847,14 @@ static enum explain_state check_page_table(struct context *c)
 	int r;
 
 	if (c->alias->type != c->item->type) {
-		mend(c, "systemctl restart " SERVICE);
+		mend(c, MAKE_ANEW);
 		return fails(c, "the kernel's page table has %s for the range and not %s",
 			     mark_type_name(c->alias->type) ?: "another type", wanted);
 	}
 	r = read_memtype(c, recorded);
 	if (r == -ENOTUNIQ || r == -ENOENT ||
 	    (r == 0 && wc != streq(recorded, "write-combining"))) {
-		mend(c, "systemctl restart " SERVICE);
+		mend(c, MAKE_ANEW);
 		return fails(c, "debugfs, x86/pat_memtype_list: the range is recorded as %s",
 			     r == 0	    ? recorded :
 			     r == -ENOTUNIQ ? "of several memory types" :
@@ -694,9 +864,9 @@ static enum explain_state check_page_table(struct context *c)
 		return holds(c, "%s: the kernel's page table and x86/pat_memtype_list say so",
 			     wanted);
 	return holds(c, "%s: the kernel's page table says so (x86/pat_memtype_list: %s)", wanted,
-		     !c->root	   ? "takes root to see" :
-		     r == -ENODATA ? "not there" :
-				     strerror(-r));
+		     !c->privileged ? "takes root to see" :
+		     r == -ENODATA  ? "not there" :
+				      strerror(-r));
 }
 
 /* ---- all ---- */
@@ -728,25 +898,26 @@ enum check_id {
 static const struct check {
 	const char *name;
 	enum explain_state (*look)(struct context *c);
-	unsigned int needs; /* else it is not reached */
+	/* Else it is not reached: what may not fail, and what must hold. */
+	unsigned int needs, builds_on;
 } checks[CHECKS] = {
-	[CHECK_DEVICE] = { "device", check_device, 0 },
-	[CHECK_MARK] = { "mark", check_mark, NEEDS(DEVICE) },
-	[CHECK_SENSE] = { "mark's sense", check_sense, NEEDS(MARK) },
-	[CHECK_PAT] = { "PAT", check_pat, 0 },
-	[CHECK_IOMMU] = { "IOMMU", check_iommu, NEEDS(DEVICE) },
-	[CHECK_MODULES] = { "modules", check_modules, 0 },
-	[CHECK_DRIVER] = { "driver", check_driver, NEEDS(DEVICE) },
-	[CHECK_GROUP] = { "IOMMU group", check_group, NEEDS(IOMMU) },
-	[CHECK_HOLDER] = { "group's holder", check_holder, NEEDS(IOMMU) },
-	[CHECK_LOCKDOWN] = { "lockdown", check_lockdown, NEEDS(IOMMU) },
-	[CHECK_SERVICE] = { "service", check_service, 0 },
-	[CHECK_SESSION] = { "session", check_session, NEEDS(CLEAR) - 1 },
-	[CHECK_CLEAR] = { "other mappings", check_clear, NEEDS(SENSE) },
-	[CHECK_ALIAS] = { "alias", check_alias, NEEDS(SESSION) | NEEDS(CLEAR) },
-	[CHECK_FILE] = { "file", check_file, NEEDS(ALIAS) },
-	[CHECK_ACCESS] = { "access", check_access, NEEDS(FILE) },
-	[CHECK_PAGE_TABLE] = { "page table", check_page_table, NEEDS(ALIAS) },
+	[CHECK_DEVICE] = { "device", check_device, 0, 0 },
+	[CHECK_MARK] = { "mark", check_mark, NEEDS(DEVICE), 0 },
+	[CHECK_SENSE] = { "mark's sense", check_sense, 0, NEEDS(DEVICE) | NEEDS(MARK) },
+	[CHECK_PAT] = { "PAT", check_pat, 0, 0 },
+	[CHECK_IOMMU] = { "IOMMU", check_iommu, 0, NEEDS(DEVICE) },
+	[CHECK_MODULES] = { "modules", check_modules, 0, 0 },
+	[CHECK_DRIVER] = { "driver", check_driver, 0, NEEDS(DEVICE) },
+	[CHECK_GROUP] = { "IOMMU group", check_group, 0, NEEDS(IOMMU) },
+	[CHECK_HOLDER] = { "group's holder", check_holder, 0, NEEDS(IOMMU) },
+	[CHECK_LOCKDOWN] = { "lockdown", check_lockdown, 0, NEEDS(IOMMU) },
+	[CHECK_SERVICE] = { "service", check_service, 0, 0 },
+	[CHECK_SESSION] = { "session", check_session, NEEDS(CLEAR) - 1, 0 },
+	[CHECK_CLEAR] = { "other mappings", check_clear, 0, NEEDS(SENSE) },
+	[CHECK_ALIAS] = { "alias", check_alias, NEEDS(SESSION) | NEEDS(CLEAR), 0 },
+	[CHECK_FILE] = { "file", check_file, 0, NEEDS(ALIAS) },
+	[CHECK_ACCESS] = { "access", check_access, 0, NEEDS(FILE) },
+	[CHECK_PAGE_TABLE] = { "page table", check_page_table, 0, NEEDS(ALIAS) },
 };
 
 /* Looks at condition @id. @states: of all so far. Returns 0 or -ENOMEM. */
@@ -768,36 +939,53 @@ static int look(struct context *c, enum check_id id, enum explain_state states[s
 			return -ENOMEM;
 	}
 
-	for (size_t i = 0; i < id; i++)
-		if (checks[id].needs & 1U << i &&
-		    (states[i] == EXPLAIN_FAILS || states[i] == EXPLAIN_NOT_REACHED))
+	for (size_t i = 0; i < id; i++) {
+		bool fails = states[i] == EXPLAIN_FAILS || states[i] == EXPLAIN_NOT_REACHED;
+
+		if ((checks[id].needs & 1U << i && fails) ||
+		    (checks[id].builds_on & 1U << i && states[i] != EXPLAIN_HOLDS))
 			reached = false;
+	}
 	c->now->state = states[id] = reached ? checks[id].look(c) : EXPLAIN_NOT_REACHED;
 	return reached && !c->now->text ? -ENOMEM : 0;
+}
+
+/* Whether the service has the session, as it tells; if it cannot be asked, as the kernel does. */
+static bool is_session_open(const struct context *c, int status_error)
+{
+	/* What an end of the service has left is not the service's. */
+	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
+	    !streq(c->service.active_state, "reloading"))
+		return false;
+	if (status_error == -ENOENT)
+		return false; /* it knows nothing of the device */
+	if (status_error < 0)
+		return c->n_aliases > 0;
+
+	for (size_t i = 0; i < c->status.n_aliases; i++) {
+		const struct status_alias *alias = &c->status.aliases[i];
+
+		/* One that was tried, in a session, has a reason of its own. */
+		if (alias->file || alias->reason)
+			return true;
+	}
+	return streq(c->status.state, "published");
 }
 
 /* What the service and the kernel have, before the first condition. */
 static void read_present(struct context *c)
 {
-	_cleanup_close_ int directory = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int directory = open_path(c, STATUS_DIRECTORY, O_DIRECTORY);
 	int fd = sysfs_open_device(c->bdf);
+	int r;
 
 	/* What cannot be read is missed by the condition that is about it. */
 	c->service_error = service_query(&c->service);
-	if (directory >= 0)
-		(void)status_read(directory, c->bdf, &c->status);
+	r = directory < 0 ? directory : status_read(directory, c->bdf, &c->status);
 	if (fd >= 0)
 		(void)sysfs_read_aliases(fd, &c->aliases, &c->n_aliases);
 	close_fd(fd);
-
-	c->session_open = c->n_aliases > 0 || streq(c->status.state, "published");
-	/* An alias that was tried has its own reason. */
-	for (size_t i = 0; i < c->status.n_aliases; i++)
-		c->session_open |= c->status.aliases[i].reason || c->status.aliases[i].file;
-	/* What an end of the service has left is not the service's. */
-	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
-	    !streq(c->service.active_state, "reloading"))
-		c->session_open = false;
+	c->session_open = is_session_open(c, r);
 }
 
 static void context_clear(struct context *c)
@@ -811,11 +999,12 @@ static void context_clear(struct context *c)
 	free(c->aliases);
 }
 
-int explain(const char *bdf, struct explanation *ret)
+int explain(const char *root, const char *bdf, struct explanation *ret)
 {
 	_cleanup_(context_clear) struct context c = {
+		.root = root,
 		.bdf = bdf,
-		.root = geteuid() == 0,
+		.privileged = geteuid() == 0,
 		.sysfs_fd = -EBADF,
 	};
 	_cleanup_explanation_ struct explanation explanation = {};

@@ -38,10 +38,11 @@ struct explanation {
 };
 
 /*
+ * @root: "" or the directory in place of / for rules, procfs and what the service tells
  * @bdf: pci_bdf_valid()
  * Returns 0, or -ENOMEM.
  */
-int explain(const char *bdf, struct explanation *ret);
+int explain(const char *root, const char *bdf, struct explanation *ret);
 void explanation_clear(struct explanation *explanation);
 #define _cleanup_explanation_ _cleanup_(explanation_clear)
 

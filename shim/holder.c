@@ -16,6 +16,21 @@ static bool ends_in(const char *line, const char *tail)
 	return length >= tail_length && streq(line + length - tail_length, tail);
 }
 
+/* Opens the list of what the process of directory @dirfd has mapped. Returns 0 or -errno. */
+static int open_maps(int dirfd, FILE **ret)
+{
+	int fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fdopen(fd, "re");
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
 /* Returns 0 and the file's name if the process of directory @dirfd has mapped one of BAR @bar. */
 static int find_mapping(int dirfd, const char *bdf, unsigned int bar,
 			char ret_file[static sizeof("resource0_wc")])
@@ -25,17 +40,11 @@ static int find_mapping(int dirfd, const char *bdf, unsigned int bar,
 	_cleanup_fclose_ FILE *maps = NULL;
 	size_t allocated = 0;
 	ssize_t length;
-	int fd;
+	int r;
 
-	fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	maps = fdopen(fd, "re");
-	if (!maps) {
-		close_fd(fd);
-		return -errno;
-	}
-
+	r = open_maps(dirfd, &maps);
+	if (r < 0)
+		return r;
 	while ((length = getline(&line, &allocated, maps)) > 0) {
 		line[length - 1] = '\0';
 		for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
@@ -306,19 +315,15 @@ static int list_process(int dirfd, pid_t pid, const struct holder_device *device
 	struct holder_mapping mapping = { .pid = pid };
 	size_t allocated = 0;
 	bool unnamed = false;
-	int fd, r;
+	int r;
 
-	fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		if ((errno == EACCES || errno == EPERM) && !is_kernel_thread(dirfd))
+	r = open_maps(dirfd, &maps);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		if ((r == -EACCES || r == -EPERM) && !is_kernel_thread(dirfd))
 			list->n_unseen++;
 		return 0;
-	}
-	maps = fdopen(fd, "re");
-	if (!maps) {
-		r = -errno;
-		close_fd(fd);
-		return r;
 	}
 
 	while (getline(&text, &allocated, maps) > 0) {

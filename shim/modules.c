@@ -6,8 +6,7 @@
 
 #include "util.h"
 
-/* Loaded, or built in with something to show. @name: with '-' or '_' */
-static bool is_there(const char *name)
+bool modules_is_loaded(const char *name)
 {
 	char path[64];
 	int length = snprintf(path, sizeof(path), "/sys/module/%s", name);
@@ -33,12 +32,19 @@ static void free_symbolsp(struct kmod_list **list)
 	kmod_module_dependency_symbols_free_list(*list); /* accepts NULL */
 }
 
-int modules_file_uses(const char *name, const char *symbol, char **ret_path)
+static void free_infop(struct kmod_list **list)
+{
+	kmod_module_info_free_list(*list); /* accepts NULL */
+}
+
+int modules_look_at_file(const char *name, const char *symbol, struct modules_file *ret)
 {
 	_cleanup_(unref_contextp) struct kmod_ctx *context = kmod_new(NULL, NULL);
 	_cleanup_(unref_listp) struct kmod_list *list = NULL;
 	_cleanup_(free_symbolsp) struct kmod_list *symbols = NULL;
+	_cleanup_(free_infop) struct kmod_list *info = NULL;
 	_cleanup_free_ char *path = NULL;
+	struct modules_file file = {};
 	struct kmod_module *module;
 	struct kmod_list *entry;
 	int r;
@@ -58,16 +64,20 @@ int modules_file_uses(const char *name, const char *symbol, char **ret_path)
 		r = -ENOENT; /* built in */
 	if (r == 0)
 		r = kmod_module_get_dependency_symbols(module, &symbols);
+	if (r >= 0)
+		r = kmod_module_get_info(module, &info);
 	kmod_module_unref(module);
 	if (r < 0)
 		return r;
 
-	r = 0;
 	kmod_list_foreach(entry, symbols)
-		if (streq(kmod_module_dependency_symbol_get_symbol(entry), symbol))
-			r = 1;
-	*ret_path = TAKE_PTR(path);
-	return r;
+		file.uses_symbol |= streq(kmod_module_dependency_symbol_get_symbol(entry), symbol);
+	/* libkmod adds what it finds in a signature to what is in the module. */
+	kmod_list_foreach(entry, info)
+		file.is_signed |= streq(kmod_module_info_get_key(entry), "sig_id");
+	file.path = TAKE_PTR(path);
+	*ret = file;
+	return 0;
 }
 
 int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bool ret[])
@@ -100,7 +110,7 @@ int modules_load(const char *name)
 	struct kmod_list *entry;
 	int r;
 
-	if (is_there(name))
+	if (modules_is_loaded(name))
 		return 0;
 	context = kmod_new(NULL, NULL);
 	if (!context)

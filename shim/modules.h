@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /*
  * Loads a module and what it depends on. That it is there already, or built in, is success.
@@ -15,12 +16,25 @@
  */
 int modules_load(const char *name);
 
+/* Whether a module is loaded, or built in with something to show in sysfs. */
+bool modules_is_loaded(const char *name);
+
+struct modules_file {
+	char *path;	  /* to be freed */
+	bool uses_symbol; /* of another module */
+	bool is_signed;	  /* by whomever */
+};
+
 /*
- * Whether the code of a module on disk, for the running kernel, uses a symbol of another one.
- * @ret_path: to be freed
- * Returns 1 or 0, -ENOENT if there is no such file, or -errno if it cannot be told.
+ * Looks at the file of a module for the running kernel.
+ * Returns 0, -ENOENT if there is no such file, or -errno if it cannot be told.
  */
-int modules_file_uses(const char *name, const char *symbol, char **ret_path);
+int modules_look_at_file(const char *name, const char *symbol, struct modules_file *ret);
+
+static inline void modules_file_clear(struct modules_file *file)
+{
+	free(file->path);
+}
 
 /*
  * Which of @n symbols the running kernel has.

@@ -347,13 +347,15 @@ static const char *type_in_effect(const struct status_alias *alias,
 }
 
 /* Nobody vouches for a state and its reason any more. */
-static int make_unknown(char **state, char **reason)
+static int make_unknown(enum status_service service, char **state, char **reason)
 {
 	_cleanup_free_ char *past = NULL;
 	int r;
 
-	if (asprintf(&past, "the daemon has ended; it said last: %s%s%s", *state ?: "nothing",
-		     *reason ? ", " : "", *reason ?: "") < 0) {
+	if (asprintf(&past, "%s; it said last: %s%s%s",
+		     service == STATUS_SERVICE_UNKNOWN ? "whether the daemon runs is not known" :
+							 "the daemon has ended",
+		     *state ?: "nothing", *reason ? ", " : "", *reason ?: "") < 0) {
 		past = NULL;
 		return -ENOMEM;
 	}
@@ -361,7 +363,8 @@ static int make_unknown(char **state, char **reason)
 	return r < 0 ? r : replace_string(state, "unknown");
 }
 
-int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n)
+int status_disown(struct status *status, enum status_service service,
+		  const struct sysfs_alias *aliases, size_t n)
 {
 	for (size_t i = 0; i < status->n_aliases; i++) {
 		struct status_alias *alias = &status->aliases[i];
@@ -372,11 +375,11 @@ int status_disown(struct status *status, const struct sysfs_alias *aliases, size
 		if (r == 0 && !type)
 			r = replace_string(&alias->file, NULL);
 		if (r == 0)
-			r = make_unknown(&alias->state, &alias->reason);
+			r = make_unknown(service, &alias->state, &alias->reason);
 		if (r < 0)
 			return r;
 	}
-	return make_unknown(&status->state, &status->reason);
+	return make_unknown(service, &status->state, &status->reason);
 }
 
 int status_is_locked(const char *locks, const char *path)
@@ -405,21 +408,24 @@ int status_is_locked(const char *locks, const char *path)
 	return ferror(stream) ? -EIO : 0;
 }
 
-int status_service(void)
+enum status_service status_service(void)
 {
 	int r;
 
 	if (access(STATUS_DIRECTORY, F_OK) < 0)
-		return errno == ENOENT ? STATUS_SERVICE_STOPPED : -errno;
+		return errno == ENOENT ? STATUS_SERVICE_STOPPED : STATUS_SERVICE_UNKNOWN;
 	r = status_is_locked("/proc/locks", STATUS_LOCK_FILE);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		errno = -r;
+		return STATUS_SERVICE_UNKNOWN;
+	}
 	return r > 0 ? STATUS_SERVICE_RUNNING : STATUS_SERVICE_ENDED;
 }
 
 const char *status_service_name(enum status_service service)
 {
-	static const char *const names[STATUS_SERVICES] = { "running", "ended", "stopped" };
+	static const char *const names[STATUS_SERVICES] = { "running", "ended", "stopped",
+							    "unknown" };
 
 	return names[service];
 }

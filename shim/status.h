@@ -74,14 +74,6 @@ int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_u
 void status_free_all(struct status *statuses, size_t n);
 
 /*
- * Makes of what a daemon said that has ended since: states are "unknown", and reasons have its
- * last words. Aliases have the type that the kernel has for them, and no file without one.
- * @aliases: of the device, by sysfs_read_aliases(); none if it is not VFIO's
- * Returns 0 or -ENOMEM.
- */
-int status_disown(struct status *status, const struct sysfs_alias *aliases, size_t n);
-
-/*
  * Whether a file is locked by flock(), by /proc/locks: who is to ask need not be able to open
  * the file, since who can may lock it as well.
  * @locks: "/proc/locks"
@@ -93,13 +85,25 @@ enum status_service {
 	STATUS_SERVICE_RUNNING,
 	STATUS_SERVICE_ENDED,	/* without a farewell: what is in the directory is of the past */
 	STATUS_SERVICE_STOPPED, /* or was never started */
+	STATUS_SERVICE_UNKNOWN, /* it cannot be seen */
 	STATUS_SERVICES,
 };
 
-/* Returns STATUS_SERVICE_x, or -errno if it cannot be told. */
-int status_service(void);
+/* If it is STATUS_SERVICE_UNKNOWN, errno tells why. */
+enum status_service status_service(void);
 
-/* "running", "ended" or "stopped" */
+/* "running", "ended", "stopped" or "unknown" */
 const char *status_service_name(enum status_service service);
+
+/*
+ * Makes of what a daemon said that has ended since, or perhaps has: states are "unknown", and
+ * reasons have its last words. Aliases have the type that the kernel has for them, and no file
+ * without one.
+ * @service: not STATUS_SERVICE_RUNNING
+ * @aliases: of the device, by sysfs_read_aliases(); none if it is not VFIO's
+ * Returns 0 or -ENOMEM.
+ */
+int status_disown(struct status *status, enum status_service service,
+		  const struct sysfs_alias *aliases, size_t n);
 
 #endif

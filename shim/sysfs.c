@@ -11,6 +11,7 @@
 #define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
 #define SYSFS_LOCKDOWN "/sys/kernel/security/lockdown"
 #define SYSFS_ACPI_TABLES "/sys/firmware/acpi/tables"
+#define GROUP_DEVICES "iommu_group/devices" /* of a device's directory */
 #define DEBUGFS_MEMTYPES "/sys/kernel/debug/x86/pat_memtype_list"
 
 /* Drivers that leave DMA to the group's owner (driver_managed_dma in the kernel). */
@@ -175,7 +176,9 @@ static int read_alias(int fd, const char *index, struct sysfs_alias *ret)
 	if (r < 0)
 		return r;
 	r = read_number(alias_fd, "mappings", UINT64_MAX, &ret->mappings);
-	if (r < 0)
+	if (r == -EACCES)
+		ret->mappings = SYSFS_MAPPINGS_UNSEEN;
+	else if (r < 0)
 		return r;
 	r = read_one_line_at(alias_fd, "memory_type", &type);
 	if (r < 0)
@@ -348,43 +351,56 @@ static bool driver_is_harmless(const char *driver)
 	return false;
 }
 
-int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver)
+/*
+ * Opens the next device of an IOMMU group but @except, which may be NULL.
+ * @ret_bdf: good until the next call
+ * Returns its directory, or -ENOENT behind the last.
+ */
+static int open_next(DIR *devices, const char *except, const char **ret_bdf)
 {
-	_cleanup_closedir_ DIR *devices = NULL;
-	_cleanup_close_ int devices_fd = -EBADF;
 	struct dirent *entry;
 
-	devices_fd = openat(fd, "iommu_group/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (devices_fd < 0)
-		return -errno;
-	devices = fdopendir(devices_fd);
-	if (!devices)
-		return -errno;
-	TAKE_FD(devices_fd);
+	while ((entry = read_entry(devices))) {
+		int fd;
 
-	while ((entry = readdir(devices))) {
-		_cleanup_free_ char *driver = NULL;
-		_cleanup_close_ int other = -EBADF;
-		int r;
-
-		if (entry->d_name[0] == '.')
+		if (streq(entry->d_name, except))
 			continue;
-		other = openat(dirfd(devices), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (other < 0)
+		fd = openat(dirfd(devices), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
 			continue; /* it has just gone */
+		*ret_bdf = entry->d_name;
+		return fd;
+	}
+	return -ENOENT;
+}
+
+int sysfs_iommu_group_obstacle(int fd, const char *except, char **ret_bdf, char **ret_driver)
+{
+	_cleanup_closedir_ DIR *devices = NULL;
+	int r;
+
+	r = open_directory(fd, GROUP_DEVICES, &devices);
+	if (r < 0)
+		return r;
+	for (;;) {
+		const char *bdf;
+		_cleanup_close_ int other = open_next(devices, except, &bdf);
+		_cleanup_free_ char *driver = NULL;
+
+		if (other < 0)
+			return other;
 		r = sysfs_driver(other, &driver);
 		if (r < 0)
 			return r;
 		if (!driver || driver_is_harmless(driver) || sysfs_has_vfio(other))
 			continue;
 
-		*ret_bdf = strdup(entry->d_name);
+		*ret_bdf = strdup(bdf);
 		if (!*ret_bdf)
 			return -ENOMEM;
 		*ret_driver = TAKE_PTR(driver);
 		return 0;
 	}
-	return -ENOENT;
 }
 
 int sysfs_describe_group(int fd, const char *bdf, char **ret)
@@ -393,32 +409,62 @@ int sysfs_describe_group(int fd, const char *bdf, char **ret)
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
 	const char *separator = "";
-	struct dirent *entry;
 	size_t size;
 	int r;
 
-	r = open_directory(fd, "iommu_group/devices", &devices);
+	r = open_directory(fd, GROUP_DEVICES, &devices);
 	if (r < 0)
 		return r;
 	stream = open_memstream(&text, &size);
 	if (!stream)
 		return -ENOMEM;
 
-	while ((entry = read_entry(devices))) {
+	for (;;) {
+		const char *name;
+		_cleanup_close_ int other = open_next(devices, bdf, &name);
 		_cleanup_free_ char *driver = NULL;
-		_cleanup_close_ int other = -EBADF;
 
-		if (streq(entry->d_name, bdf))
-			continue;
-		other = openat(dirfd(devices), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (other < 0 || sysfs_driver(other, &driver) < 0)
+		if (other < 0)
+			break;
+		if (sysfs_driver(other, &driver) < 0)
 			continue; /* it has just gone */
-		fprintf(stream, "%s%s (%s)", separator, entry->d_name, driver ?: "no driver");
+		fprintf(stream, "%s%s (%s)", separator, name, driver ?: "no driver");
 		separator = ", ";
 	}
 	if (fclose(TAKE_PTR(stream)) != 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+int sysfs_list_group_cdevs(int fd, char (**ret)[SYSFS_CDEV_SIZE], size_t *ret_n)
+{
+	_cleanup_free_ char(*cdevs)[SYSFS_CDEV_SIZE] = NULL;
+	_cleanup_closedir_ DIR *devices = NULL;
+	size_t n = 0;
+	int r;
+
+	r = open_directory(fd, GROUP_DEVICES, &devices);
+	if (r < 0)
+		return r;
+	for (;;) {
+		const char *bdf;
+		_cleanup_close_ int member = open_next(devices, NULL, &bdf);
+		_cleanup_free_ char *name = NULL;
+		char(*more)[SYSFS_CDEV_SIZE];
+
+		if (member < 0)
+			break;
+		if (sysfs_vfio_cdev(member, &name) < 0 || strlen(name) >= SYSFS_CDEV_SIZE)
+			continue; /* it has none */
+		more = reallocarray(cdevs, n + 1, sizeof(*cdevs));
+		if (!more)
+			return -ENOMEM;
+		cdevs = more;
+		strcpy(cdevs[n++], name);
+	}
+	*ret = TAKE_PTR(cdevs);
+	*ret_n = n;
 	return 0;
 }
 
@@ -449,10 +495,13 @@ int sysfs_lockdown(char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-bool sysfs_firmware_has_iommu(void)
+enum sysfs_iommu sysfs_firmware_iommu(void)
 {
-	return access(SYSFS_ACPI_TABLES "/DMAR", F_OK) == 0 ||
-	       access(SYSFS_ACPI_TABLES "/IVRS", F_OK) == 0;
+	if (access(SYSFS_ACPI_TABLES "/DMAR", F_OK) == 0)
+		return SYSFS_IOMMU_INTEL;
+	if (access(SYSFS_ACPI_TABLES "/IVRS", F_OK) == 0)
+		return SYSFS_IOMMU_AMD;
+	return SYSFS_IOMMU_NONE;
 }
 
 int sysfs_open_memtypes(FILE **ret)

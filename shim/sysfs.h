@@ -41,8 +41,10 @@ struct sysfs_alias {
 	uint64_t size;	   /* bytes */
 	uint32_t type;	   /* VFIO_ALIAS_MEMORY_x in effect; 0 if it is not what was asked for */
 	uint32_t flags;	   /* VFIO_ALIAS_FLAG_x */
-	uint64_t mappings; /* live ones */
+	uint64_t mappings; /* live ones, or SYSFS_MAPPINGS_UNSEEN: the kernel tells root */
 };
+
+#define SYSFS_MAPPINGS_UNSEEN UINT64_MAX
 
 /*
  * Reads them, in the order of BARs and offsets.
@@ -92,10 +94,19 @@ int sysfs_vfio_cdev(int fd, char **ret);
 
 /*
  * Finds a device of the same IOMMU group whose driver keeps VFIO out of it.
+ * @except: the address of the device itself, whose driver is not meant
  * @ret_bdf, @ret_driver: to be freed
  * Returns 0, or -ENOENT if there is none.
  */
-int sysfs_iommu_group_obstacle(int fd, char **ret_bdf, char **ret_driver);
+int sysfs_iommu_group_obstacle(int fd, const char *except, char **ret_bdf, char **ret_driver);
+
+#define SYSFS_CDEV_SIZE sizeof("vfio4294967295")
+
+/*
+ * Lists the character devices of all devices of the IOMMU group, "vfioN" each.
+ * @ret: to be freed
+ */
+int sysfs_list_group_cdevs(int fd, char (**ret)[SYSFS_CDEV_SIZE], size_t *ret_n);
 
 /*
  * Lists the other devices of the IOMMU group, each with its driver, for a message.
@@ -110,8 +121,14 @@ bool sysfs_group_is_noiommu(int fd);
 /* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
 int sysfs_lockdown(char **ret);
 
-/* Whether the firmware describes an IOMMU: its ACPI table DMAR (VT-d) or IVRS (AMD-Vi). */
-bool sysfs_firmware_has_iommu(void);
+enum sysfs_iommu {
+	SYSFS_IOMMU_NONE,
+	SYSFS_IOMMU_INTEL, /* VT-d */
+	SYSFS_IOMMU_AMD,   /* AMD-Vi */
+};
+
+/* The IOMMU that the firmware describes, by its ACPI table DMAR or IVRS. */
+enum sysfs_iommu sysfs_firmware_iommu(void);
 
 /* Opens the kernel's record of memory types, see memtype.h. -ENOENT without debugfs or PAT. */
 int sysfs_open_memtypes(FILE **ret);

@@ -24,7 +24,7 @@ static const struct {
 	[COLUMN_REASON] = { "REASON", 0 },
 };
 
-static void unref_tablep(struct libscols_table **table)
+void table_unrefp(struct libscols_table **table)
 {
 	scols_unref_table(*table); /* accepts NULL */
 }
@@ -90,7 +90,7 @@ static int add_device(struct libscols_table *table, const struct status *status)
 
 int table_print(FILE *stream, const struct status *statuses, size_t n, bool headings)
 {
-	_cleanup_(unref_tablep) struct libscols_table *table = scols_new_table();
+	_cleanup_table_ struct libscols_table *table = scols_new_table();
 
 	if (!table)
 		return -ENOMEM;

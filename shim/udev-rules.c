@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "udev-rules.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 
@@ -69,98 +70,151 @@ static bool has_id(const char *rule, unsigned int id)
 	return strcasestr(rule, text);
 }
 
+/* The address of a longer domain ends in those of shorter ones. */
+static bool has_bdf(const char *rule, const char *bdf)
+{
+	for (const char *p = rule; (p = strstr(p, bdf)); p++)
+		if (p == rule || !isxdigit((unsigned char)p[-1]))
+			return true;
+	return false;
+}
+
 int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigned int *ret_line)
 {
 	_cleanup_free_ char *line = NULL;
 	unsigned int at = 1, lines;
 	size_t allocated = 0;
+	int r = -ENOENT;
 
 	for (;; at += lines) {
 		_cleanup_free_ char *rule = NULL;
 
 		lines = read_rule(rules, &line, &allocated, &rule);
 		if (lines == 0)
-			return -ENOENT;
+			return r;
 		if (rule[strspn(rule, " \t")] == '#' || !sets_mark(rule))
 			continue;
-		if (strstr(rule, device->bdf) ||
+		if (has_bdf(rule, device->bdf) ||
 		    (has_id(rule, device->vendor) && has_id(rule, device->device))) {
 			*ret_line = at;
-			return 0;
+			r = 0;
 		}
 	}
 }
 
-static int compare_names(const void *a, const void *b)
+struct rules_file {
+	char *name;
+	size_t directory; /* of the name */
+};
+
+struct rules_files {
+	struct rules_file *files;
+	size_t n;
+};
+
+static void clear_files(struct rules_files *files)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	for (size_t i = 0; i < files->n; i++)
+		free(files->files[i].name);
+	free(files->files);
 }
 
-/* The names of a directory's files of rules, in udev's order. Returns how many, or -errno. */
-static int list_files(const char *path, char ***ret)
+/* udev's order; of files of the same name the one that counts is the first. */
+static int compare_files(const void *a, const void *b)
 {
-	_cleanup_closedir_ DIR *directory = opendir(path);
-	char **names = NULL;
-	struct dirent *entry;
-	size_t n = 0;
+	const struct rules_file *left = a, *right = b;
+	int order = strcmp(left->name, right->name);
 
+	return order != 0 ? order : left->directory < right->directory ? -1 : 1;
+}
+
+/* Adds the files of rules of directory @index. Returns 0 or -errno. */
+static int add_files(const char *root, size_t index, struct rules_files *files)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct dirent *entry;
+
+	if (asprintf(&path, "%s%s", root, directories[index]) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	directory = opendir(path);
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
 	while ((entry = readdir(directory))) {
 		const char *suffix = strrchr(entry->d_name, '.');
-		char **more;
+		struct rules_file *more;
 
-		if (!suffix || !streq(suffix, ".rules"))
+		if (!streq(suffix, ".rules"))
 			continue;
-		more = reallocarray(names, n + 1, sizeof(*names));
+		more = reallocarray(files->files, files->n + 1, sizeof(*more));
 		if (!more)
-			break;
-		names = more;
-		names[n] = strdup(entry->d_name);
-		if (!names[n])
-			break;
-		n++;
+			return -ENOMEM;
+		files->files = more;
+		more[files->n].name = strdup(entry->d_name);
+		more[files->n].directory = index;
+		if (!more[files->n].name)
+			return -ENOMEM;
+		files->n++;
 	}
-	if (n > 0)
-		qsort(names, n, sizeof(*names), compare_names);
-	*ret = names;
-	return (int)n;
+	return 0;
 }
 
-static int search_directory(const char *path, const struct udev_rules_device *device,
-			    char **ret_where)
+/* Returns as udev_rules_search() does, for one file; -ENOENT also if it has just gone. */
+static int search_file(const char *path, const struct udev_rules_device *device, char **ret_where)
 {
-	char **names = NULL;
-	int n, r = -ENOENT;
+	_cleanup_fclose_ FILE *rules = fopen(path, "re");
+	unsigned int line;
+	int r;
 
-	n = list_files(path, &names);
-	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *file = NULL;
-		_cleanup_fclose_ FILE *rules = NULL;
-		unsigned int line;
-
-		if (r == -ENOENT && asprintf(&file, "%s/%s", path, names[i]) >= 0 &&
-		    (rules = fopen(file, "re")) && udev_rules_find(rules, device, &line) == 0)
-			r = asprintf(ret_where, "%s:%u", file, line) < 0 ? -ENOMEM : 0;
-		free(names[i]);
+	if (!rules)
+		return -errno;
+	r = udev_rules_find(rules, device, &line);
+	if (r < 0)
+		return r;
+	if (asprintf(ret_where, "%s:%u", path, line) < 0) {
+		*ret_where = NULL;
+		return -ENOMEM;
 	}
-	free(names);
-	return n < 0 ? n : r;
+	return 0;
 }
 
 int udev_rules_search(const char *root, const struct udev_rules_device *device, char **ret_where)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		_cleanup_free_ char *path = NULL;
-		int r;
+	_cleanup_(clear_files) struct rules_files files = {};
+	_cleanup_free_ char *where = NULL;
+	int found = -ENOENT, r;
 
-		if (asprintf(&path, "%s%s", root, directories[i]) < 0) {
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		r = add_files(root, i, &files);
+		if (r < 0)
+			return r;
+	}
+	if (files.n > 0)
+		qsort(files.files, files.n, sizeof(*files.files), compare_files);
+
+	for (size_t i = 0; i < files.n; i++) {
+		const struct rules_file *file = &files.files[i];
+		_cleanup_free_ char *path = NULL, *later = NULL;
+
+		if (i > 0 && streq(file->name, files.files[i - 1].name))
+			continue;
+		if (asprintf(&path, "%s%s/%s", root, directories[file->directory], file->name) <
+		    0) {
 			path = NULL;
 			return -ENOMEM;
 		}
-		r = search_directory(path, device, ret_where);
-		if (r != -ENOENT)
+		r = search_file(path, device, &later);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0 && r != -EACCES)
 			return r;
+		free(where);
+		where = r == 0 ? TAKE_PTR(later) : NULL;
+		found = r;
 	}
-	return -ENOENT;
+	if (found == 0)
+		*ret_where = TAKE_PTR(where);
+	return found;
 }

@@ -17,18 +17,21 @@ struct udev_rules_device {
 };
 
 /*
- * Finds the first rule that sets VFIO_ALIAS and has in its text the device's address, or its
- * vendor and device in four hexadecimal digits each.
+ * Finds the last rule that sets VFIO_ALIAS and has in its text the device's address, or its
+ * vendor and device in four hexadecimal digits each: a later one replaces what an earlier one
+ * has set.
  * @ret_line: its (first) line, counted from 1
  * Returns 0, or -ENOENT if there is none.
  */
 int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigned int *ret_line);
 
 /*
- * Looks through the files of udev's directories of rules, see udev(7).
+ * Looks likewise through the files of udev's directories of rules, in the order in which udev
+ * reads them: by their names, of which the one in the first directory counts; see udev(7).
  * @root: "" or the directory in place of /
  * @ret_where: "FILE:LINE", to be freed
- * Returns 0, -ENOENT if there is no such rule, or -errno.
+ * Returns 0, -ENOENT if there is no such rule, -EACCES if the last one could be in a file that
+ * the caller may not read, or -errno.
  */
 int udev_rules_search(const char *root, const struct udev_rules_device *device, char **ret_where);
 

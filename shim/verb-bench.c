@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
@@ -6,6 +7,7 @@
 #include "bench.h"
 #include "json.h"
 #include "svg.h"
+#include "table.h"
 #include "verb.h"
 
 static const char usage[] =
@@ -53,11 +55,6 @@ static void task_clear(struct task *task)
 static const char *const headings[] = { "STORES", "BLOCK", "UC MB/s", "WC MB/s", "WC/UC" };
 enum { COLUMN_WAY, COLUMN_BLOCK, COLUMN_UC, COLUMN_WC, COLUMN_RATIO };
 
-static void unref_tablep(struct libscols_table **table)
-{
-	scols_unref_table(*table); /* accepts NULL */
-}
-
 /* "-" for what was not measured */
 static void format_number(char *buffer, size_t size, double value)
 {
@@ -100,7 +97,7 @@ static bool was_measured(const struct task *task, size_t way, size_t block)
 
 static int print_table(const struct task *task)
 {
-	_cleanup_(unref_tablep) struct libscols_table *table = scols_new_table();
+	_cleanup_table_ struct libscols_table *table = scols_new_table();
 
 	if (!table)
 		return -ENOMEM;
@@ -252,6 +249,14 @@ static void show_progress(const struct stores_way *way, uint64_t block)
 			format_size(size, block));
 }
 
+static void tell_unrestored(const struct side *side)
+{
+	if (!side->restored)
+		verb_say("%s: not all of what was overwritten could be restored: are there "
+			 "registers?",
+			 side->place.file);
+}
+
 /* Returns VERB_DONE also if the side cannot be measured. */
 static int measure_side(struct task *task, enum bench_side i)
 {
@@ -268,10 +273,7 @@ static int measure_side(struct task *task, enum bench_side i)
 
 	switch (end) {
 	case BENCH_DONE:
-		if (!side->restored)
-			verb_say("%s: not all of what was overwritten could be restored: are "
-				 "there registers?",
-				 side->place.file);
+		tell_unrestored(side);
 		return VERB_DONE;
 	case BENCH_FAILED:
 		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
@@ -286,7 +288,9 @@ static int measure_side(struct task *task, enum bench_side i)
 			 side->place.file);
 		return VERB_FAILED;
 	case BENCH_INTERRUPTED:
-		verb_say("interrupted; what was overwritten is restored");
+		verb_say("interrupted%s",
+			 side->restored ? "; what was overwritten is restored" : "");
+		tell_unrestored(side);
 		return VERB_FAILED;
 	}
 	return VERB_FAILED;
@@ -365,6 +369,17 @@ static int prepare(struct task *task)
 	return VERB_DONE;
 }
 
+/* Opens the file, which keeps what it has until there is a plot. NULL: errno tells. */
+static FILE *open_svg(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	FILE *svg = fd < 0 ? NULL : fdopen(fd, "we");
+
+	if (!svg)
+		close_fd(fd);
+	return svg;
+}
+
 static int run(struct task *task)
 {
 	_cleanup_fclose_ FILE *svg = NULL;
@@ -376,7 +391,7 @@ static int run(struct task *task)
 	if (!task->yes_write)
 		return refuse(task);
 	if (task->svg) {
-		svg = fopen(task->svg, "we");
+		svg = open_svg(task->svg);
 		if (!svg) {
 			verb_say("%s: %s", task->svg, strerror(errno));
 			return VERB_FAILED;
@@ -407,7 +422,10 @@ static int run(struct task *task)
 		}
 	}
 	if (svg) {
-		r = write_plot(task, svg);
+		/* A pipe or a terminal has no length. */
+		r = ftruncate(fileno(svg), 0) < 0 && errno != EINVAL ? -errno : 0;
+		if (r == 0)
+			r = write_plot(task, svg);
 		if (r == 0 && fclose(TAKE_PTR(svg)) != 0)
 			r = -errno;
 		if (r < 0) {

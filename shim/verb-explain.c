@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <getopt.h>
-#include <langinfo.h>
 
 #include "explain.h"
 #include "json.h"
 #include "verb.h"
 
 static const char usage[] =
-	"Usage: vfio-alias explain BDF [--json]\n"
+	"Usage: vfio-alias explain BDF [--json | --no-color]\n"
 	"\n"
 	"Each condition from the udev rule to the page table: what holds, what does not, what\n"
 	"could not be seen, and what would mend the first that does not hold.\n"
 	"\n"
-	"      --json  the same for programs\n"
-	"  -h, --help  show this\n"
+	"      --json      the same as JSON; see vfio-alias(1)\n"
+	"      --no-color  without colours, as with NO_COLOR in the environment\n"
+	"  -h, --help      show this\n"
 	"\n"
 	"The exit status is 0 if every alias is published and of the memory type that the mark\n"
 	"says, 1 if not, 2 for a wrong command line.\n";
@@ -27,17 +27,9 @@ static const struct {
 	[EXPLAIN_NOT_REACHED] = { "\u00b7", ".", "\033[2m" },
 };
 
-/* no-color.org; and a terminal that is none gets no escapes */
-static bool use_colour(void)
+static void print_text(const char *bdf, const struct explanation *explanation, bool colour)
 {
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && term && !streq(term, "dumb");
-}
-
-static void print_text(const char *bdf, const struct explanation *explanation)
-{
-	bool utf8 = streq(nl_langinfo(CODESET), "UTF-8"), colour = use_colour();
+	bool unicode = verb_use_unicode();
 	const struct explain_condition *failure = explanation_first_failure(explanation);
 	const char *item = NULL;
 	int width = 0;
@@ -58,7 +50,7 @@ static void print_text(const char *bdf, const struct explanation *explanation)
 			printf("%s %s\n", bdf, item);
 		}
 		printf("  %s%s%s %-*s  %s\n", colour ? marks[state].colour : "",
-		       utf8 ? marks[state].symbol : marks[state].ascii, colour ? "\033[0m" : "",
+		       unicode ? marks[state].symbol : marks[state].ascii, colour ? "\033[0m" : "",
 		       width, condition->name, condition->text ?: "not reached");
 	}
 	if (failure && failure->mend)
@@ -104,21 +96,25 @@ static struct json_object *to_json(const char *bdf, const struct explanation *ex
 
 int verb_explain(int argc, char *argv[])
 {
-	enum { OPTION_JSON = 0x100 };
+	enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "no-color", no_argument, NULL, OPTION_NO_COLOR },
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
 	_cleanup_explanation_ struct explanation explanation = {};
 	char bdf[PCI_BDF_SIZE];
-	bool json = false;
+	bool json = false, colour = true;
 	int option, r;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		switch (option) {
 		case OPTION_JSON:
 			json = true;
+			break;
+		case OPTION_NO_COLOR:
+			colour = false;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -133,7 +129,7 @@ int verb_explain(int argc, char *argv[])
 	if (r != VERB_DONE)
 		return r;
 
-	r = explain(bdf, &explanation);
+	r = explain("", bdf, &explanation);
 	if (r < 0) {
 		verb_say("%s: %s", bdf, strerror(-r));
 		return VERB_FAILED;
@@ -141,7 +137,7 @@ int verb_explain(int argc, char *argv[])
 	if (json) {
 		r = verb_print_json(to_json(bdf, &explanation));
 	} else {
-		print_text(bdf, &explanation);
+		print_text(bdf, &explanation, colour && verb_use_colour());
 		r = verb_end();
 	}
 	return r == VERB_DONE && !explanation.proven ? VERB_FAILED : r;

@@ -39,13 +39,9 @@ static int read_list(struct list *list)
 	size_t unread;
 	int r;
 
-	r = status_service();
-	if (r < 0) {
-		/* Then nobody vouches for what is there. */
-		verb_say("whether the service runs cannot be told: %s", strerror(-r));
-		r = STATUS_SERVICE_ENDED;
-	}
-	list->service = (enum status_service)r;
+	list->service = status_service();
+	if (list->service == STATUS_SERVICE_UNKNOWN)
+		verb_say("whether the service runs cannot be told: %s", strerror(errno));
 	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		list->service = STATUS_SERVICE_STOPPED;
@@ -62,8 +58,8 @@ static int read_list(struct list *list)
 	return 0;
 }
 
-/* Tells what a daemon that has ended said of a device as that. Returns 0 or -ENOMEM. */
-static int disown(struct status *status)
+/* Tells what a daemon said of a device that does not vouch for it now. Returns 0 or -ENOMEM. */
+static int disown(struct status *status, enum status_service service)
 {
 	_cleanup_close_ int fd = sysfs_open_device(status->bdf);
 	_cleanup_free_ struct sysfs_alias *aliases = NULL;
@@ -73,7 +69,7 @@ static int disown(struct status *status)
 	r = fd < 0 ? fd : sysfs_read_aliases(fd, &aliases, &n);
 	if (r < 0 && r != -ENOENT)
 		verb_say("%s: what the kernel has cannot be read: %s", status->bdf, strerror(-r));
-	return status_disown(status, aliases, n);
+	return status_disown(status, service, aliases, n);
 }
 
 /* NULL is a lack of memory. */
@@ -128,13 +124,15 @@ static int list(bool json, bool headings)
 		verb_say("the daemon has ended and left this behind; "
 			 "systemctl start vfio-alias-shim");
 		break;
-	default:
+	case STATUS_SERVICE_RUNNING:
 		if (list.n == 0)
 			verb_say("no marked devices");
 		break;
+	default: /* that is told */
+		break;
 	}
-	for (size_t i = 0; list.service == STATUS_SERVICE_ENDED && i < list.n; i++) {
-		r = disown(&list.devices[i]);
+	for (size_t i = 0; list.service != STATUS_SERVICE_RUNNING && i < list.n; i++) {
+		r = disown(&list.devices[i], list.service);
 		if (r < 0) {
 			verb_say("%s", strerror(-r));
 			return VERB_FAILED;

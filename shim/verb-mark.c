@@ -191,6 +191,7 @@ static int mark(struct order *order, const char *directory, const char *name)
 {
 	_cleanup_(devices_clear) struct devices devices = {};
 	_cleanup_free_ char *text = NULL, *message = NULL, *hiding = NULL;
+	enum status_service service;
 	int r;
 
 	r = check_mark(&order->mark, NULL);
@@ -229,7 +230,9 @@ static int mark(struct order *order, const char *directory, const char *name)
 	if (r < 0)
 		return failed(r, directory);
 	r = apply(order, &devices);
-	if (r == VERB_DONE && status_service() != STATUS_SERVICE_RUNNING)
+	service = status_service();
+	if (r == VERB_DONE &&
+	    (service == STATUS_SERVICE_ENDED || service == STATUS_SERVICE_STOPPED))
 		verb_say("the service is not running; systemctl start vfio-alias-shim");
 	return r;
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <langinfo.h>
 #include <linux/vfio_alias.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -90,12 +89,9 @@ static int read_service(struct view *view)
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	r = status_service();
-	if (r < 0) {
-		note(view, "whether the service runs: %s", strerror(-r));
-		r = STATUS_SERVICE_ENDED;
-	}
-	view->service = (enum status_service)r;
+	view->service = status_service();
+	if (view->service == STATUS_SERVICE_UNKNOWN)
+		note(view, "whether the service runs: %s", strerror(errno));
 	fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? -errno : status_read(fd, view->device.bdf, &view->status);
 	if (r < 0 && r != -ENOENT)
@@ -103,7 +99,7 @@ static int read_service(struct view *view)
 	view->is_marked = r == 0;
 	if (!view->is_marked || view->service == STATUS_SERVICE_RUNNING)
 		return 0;
-	return status_disown(&view->status, view->aliases, view->n_aliases);
+	return status_disown(&view->status, view->service, view->aliases, view->n_aliases);
 }
 
 /* What nothing can be shown without. Returns 0 or -errno. */
@@ -136,9 +132,12 @@ static void read_holders(struct view *view)
 
 	if (r < 0)
 		note(view, "the processes: %s", strerror(-r));
-	if (view->holders.n_unseen > 0)
-		note(view, "the mappings of %zu processes: %s%s", view->holders.n_unseen,
-		     strerror(EACCES), geteuid() == 0 ? "" : "; it takes root");
+	/* Where /proc is mounted with hidepid, there is nothing to be counted. */
+	if (geteuid() != 0)
+		note(view, "the mappings of other users' processes; it takes root");
+	else if (view->holders.n_unseen > 0)
+		note(view, "the mappings of %zu processes: %s", view->holders.n_unseen,
+		     strerror(EACCES));
 	if (view->vfio_name && view->holders.n_unnamed > 0)
 		note(view,
 		     "which device %zu processes have mapped that opened it by its IOMMU group",
@@ -286,10 +285,11 @@ static int range_to_json(const struct view *view, unsigned int bar,
 	if (json_add_string(object, "type", mark_type_name(range->alias->type) ?: "other") < 0 ||
 	    json_add(object, "shared",
 		     json_object_new_boolean(range->alias->flags & VFIO_ALIAS_FLAG_SHARED)) < 0 ||
-	    add_u64(object, "region", range->alias->index) < 0 ||
-	    add_u64(object, "mappings", range->alias->mappings) < 0)
+	    add_u64(object, "region", range->alias->index) < 0)
 		return -ENOMEM;
-	return 0;
+	return range->alias->mappings == SYSFS_MAPPINGS_UNSEEN ?
+		       json_add_string(object, "mappings", NULL) :
+		       add_u64(object, "mappings", range->alias->mappings);
 }
 
 static int bar_to_json(const struct view *view, unsigned int index, struct json_object *array)
@@ -403,16 +403,17 @@ static struct json_object *view_to_json(const struct view *view)
 
 static void choose_style(struct picture *picture, bool colour)
 {
-	const char *no_color = getenv("NO_COLOR");
-	bool tty = isatty(STDOUT_FILENO);
 	struct winsize size;
 
 	picture->stream = stdout;
-	picture->unicode = streq(nl_langinfo(CODESET), "UTF-8");
-	picture->colour = colour && tty && (!no_color || !*no_color);
+	picture->unicode = verb_use_unicode();
+	picture->colour = colour && verb_use_colour();
 	picture->width = 64;
-	if (tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
-		picture->width = size.ws_col - sizeof(MARGIN);
+	/* A terminal that does not know its size says 0. */
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+	    size.ws_col > 0)
+		picture->width = size.ws_col > sizeof(MARGIN) + 2 ? size.ws_col - sizeof(MARGIN) :
+								    2;
 }
 
 static const char *format_range(char buffer[static 2 * FORMAT_SIZE_MAX], uint64_t offset,
@@ -434,9 +435,10 @@ static void print_head(const struct view *view)
 	printf("%s  %04x:%04x  %s%s%s\n", view->device.bdf, view->vendor_id, view->device_id,
 	       view->driver ? "driver " : "no driver", view->driver ?: "", group);
 	if (!view->is_marked) {
-		printf("%s\n", view->service == STATUS_SERVICE_RUNNING ?
-				       "not marked" :
-				       "the service is not running");
+		printf("%s\n",
+		       view->service == STATUS_SERVICE_RUNNING ? "not marked" :
+		       view->service == STATUS_SERVICE_UNKNOWN ? "the service says nothing of it" :
+								 "the service is not running");
 		return;
 	}
 	printf("%s%s%s\n", view->status.state, view->status.reason ? ": " : "",
@@ -464,7 +466,9 @@ static void print_ranges(const struct view *view, unsigned int index)
 
 		snprintf(names, sizeof(names), "%s%s%s", *files.names[0] ? files.names[0] : "-",
 			 *files.names[1] ? ", " : "", files.names[1]);
-		if (range->alias)
+		if (range->alias && range->alias->mappings == SYSFS_MAPPINGS_UNSEEN)
+			snprintf(mappings, sizeof(mappings), "?");
+		else if (range->alias)
 			snprintf(mappings, sizeof(mappings), "%" PRIu64, range->alias->mappings);
 		printf(MARGIN "%-20s %-9s %-26s %s\n",
 		       format_range(where, range->offset, range->size), range_type(range), names,

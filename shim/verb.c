@@ -2,6 +2,7 @@
 #include "verb.h"
 
 #include <json-c/json.h>
+#include <langinfo.h>
 #include <stdarg.h>
 
 static void say(const char *format, va_list args)
@@ -50,6 +51,19 @@ int verb_print_json(struct json_object *value)
 							   JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(value);
 	return verb_end();
+}
+
+bool verb_use_colour(void)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && term && *term &&
+	       !streq(term, "dumb");
+}
+
+bool verb_use_unicode(void)
+{
+	return streq(nl_langinfo(CODESET), "UTF-8");
 }
 
 int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])

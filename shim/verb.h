@@ -45,6 +45,15 @@ int verb_print_json(struct json_object *value);
 int verb_end(void);
 
 /*
+ * Whether stdout is a terminal that has colours, and they are wanted: no-color.org, and
+ * TERM is neither "dumb" nor missing.
+ */
+bool verb_use_colour(void);
+
+/* Whether stdout is to have more than ASCII. */
+bool verb_use_unicode(void);
+
+/*
  * Reads a device's address from the command line, as pci_parse_bdf() does. Returns VERB_DONE,
  * or VERB_USAGE after a message.
  */

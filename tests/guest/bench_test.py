@@ -90,9 +90,10 @@ class Claims(Bench):
         self.assertIn("--yes-write", done.stderr)
         self.assertUnchanged()
 
-    def test_an_alias_that_is_taken_back_ends_it_with_a_message(self):
+    def meanwhile(self, act, *more):
+        """Acts while the wc side is measured; returns what is said on standard error."""
         with subprocess.Popen(["vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
-                               "64K"], text=True, stdout=subprocess.PIPE,
+                               "64K", *more], text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as process:
             def mapped():
                 with open(f"/proc/{process.pid}/maps", encoding="ascii") as f:
@@ -100,14 +101,27 @@ class Claims(Bench):
 
             until(mapped, "the mapping")
             process.send_signal(signal.SIGSTOP)
-            story.systemctl("stop")
+            act(process)
             process.send_signal(signal.SIGCONT)
             out, err = process.communicate()
         self.assertEqual(process.returncode, 1)
         self.assertEqual(out, "")
+        return err
+
+    def test_an_alias_that_is_taken_back_ends_it_with_a_message(self):
+        err = self.meanwhile(lambda process: story.systemctl("stop"))
         self.assertIn("resource2_wc: the mapping was taken back", err)
         self.assertIn("not restored", err)
 
+    def test_an_interrupt_restores_what_was_overwritten_and_keeps_the_old_plot(self):
+        with open("old.svg", "w", encoding="ascii") as f:
+            f.write("old")
+        err = self.meanwhile(lambda process: process.send_signal(signal.SIGINT),
+                             "--svg", "old.svg")
+        self.assertIn("interrupted; what was overwritten is restored\n", err)
+        self.assertUnchanged()
+        with open("old.svg", encoding="ascii") as f:
+            self.assertEqual(f.read(), "old")
 
 class Places(Bench):
     def test_a_side_without_an_alias_says_so(self):

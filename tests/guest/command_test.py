@@ -114,6 +114,13 @@ class Usage(unittest.TestCase):
         self.assertEqual(complete(f"vfio-alias show {IVSHMEM[:-2]}"), [IVSHMEM])
         # Of a word with colons readline replaces the end.
         self.assertEqual(complete("vfio-alias show 0000:00:10", "\"'><=;|&(: "), ["10.0"])
+        self.assertEqual(complete(f"vfio-alias show --json {IVSHMEM[:-2]}"), [IVSHMEM])
+        self.assertEqual(complete(f"vfio-alias bench --length 4K {IVSHMEM[:-2]}"), [IVSHMEM])
+        # Behind the device are numbers and items.
+        for line in ("bench --length ", "bench --offset ", f"bench {IVSHMEM} ",
+                     f"mark {IVSHMEM} ", f"show {IVSHMEM} "):
+            with self.subTest(line):
+                self.assertEqual(complete(f"vfio-alias {line}"), [])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --bind f"), ["force"])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --owner nobod"), ["nobody"])
 
@@ -290,6 +297,23 @@ class List(Command):
             self.assertEqual((shown["service"], shown["status"]["state"]), ("ended", "unknown"))
             self.assertEqual(shown["bars"][-1]["ranges"][0]["type"], "wc")
 
+    def test_a_service_that_cannot_be_seen_is_not_said_to_have_ended(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        # The locks are a file that nobody may read.
+        hidden = "touch locks; chmod 0 locks; mount --bind locks /proc/locks; exec \"$@\""
+        for words in ("list", "--json"), ("show", "--json", IVSHMEM):
+            with self.subTest(words):
+                _, out, err = call("unshare", "--mount", "sh", "-ec", hidden, "sh", *NOBODY,
+                                   "vfio-alias", *words)
+                self.assertIn("whether the service runs", err)
+                self.assertNotIn("the daemon has ended", out + err)
+                told = json.loads(out)
+                self.assertEqual(told["service"], "unknown")
+                device = told["status"] if "status" in told else told["devices"][0]
+                self.assertEqual(device["state"], "unknown")
+                self.assertIn("whether the daemon runs is not known; it said last: published",
+                              device["reason"])
+
     def test_an_alias_that_has_gone_with_its_daemon_has_no_type(self):
         # Without systemd nobody keeps the session.
         story.write_rules({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
@@ -386,6 +410,9 @@ class Show(Command):
         self.assertEqual(lines[at + 2].rstrip(), "    =   ==")
         self.assertIn(f"    mapped by {name} (pid {os.getpid()}), 36K: ", out)
         unprivileged = self.show(EDU, *NOBODY)
+        for bar in shown["bars"]:  # the kernel tells root how many mappings there are
+            for r in bar["ranges"]:
+                r.update({"mappings": None} if "mappings" in r else {})
         self.assertEqual(unprivileged["bars"], shown["bars"])
         self.assertEqual(unprivileged["processes"], [])
         self.assertIn("it takes root", unprivileged["unseen"][-1])
@@ -445,16 +472,29 @@ class Show(Command):
         self.assertIn("resource2 0+4K", out)
         m.close()
 
-    def test_colours_are_for_terminals_that_want_them(self):
-        def on_a_terminal(*words, **environment):
-            return run("script", "-qec", " ".join(["vfio-alias", "show", IVSHMEM, *words]),
-                       "/dev/null", env=os.environ | environment)
+    def on_a_terminal(self, command, **environment):
+        environment = {"TERM": "vt100"} | environment
+        return subprocess.run(["script", "-qec", command, "/dev/null"], check=False, text=True,
+                              env=os.environ | environment, stdout=subprocess.PIPE).stdout
 
-        self.assertIn("\033[", on_a_terminal())
-        self.assertNotIn("\033[", on_a_terminal("--no-color"))
-        self.assertNotIn("\033[", on_a_terminal(NO_COLOR="1"))
-        self.assertIn("\033[", on_a_terminal(NO_COLOR=""))
-        self.assertNotIn("\033[", run("vfio-alias", "show", IVSHMEM))
+    def test_colours_are_for_terminals_that_want_them(self):
+        for verb in "show", "explain":
+            command = f"vfio-alias {verb} {IVSHMEM}"
+            with self.subTest(verb):
+                self.assertIn("\033[", self.on_a_terminal(command))
+                self.assertNotIn("\033[", self.on_a_terminal(command + " --no-color"))
+                self.assertNotIn("\033[", self.on_a_terminal(command, NO_COLOR="1"))
+                self.assertIn("\033[", self.on_a_terminal(command, NO_COLOR=""))
+                for terminal in "dumb", "":
+                    self.assertNotIn("\033[", self.on_a_terminal(command, TERM=terminal))
+                self.assertNotIn("\033[", call(*command.split())[1])
+
+    def test_the_picture_is_as_wide_as_the_terminal(self):
+        for columns, cell in (80, "256K"), (21, "1M"), (3, "8M"), (0, "256K"):
+            with self.subTest(columns):
+                shown = self.on_a_terminal(
+                    f"stty cols {columns}; vfio-alias show {IVSHMEM} --no-color")
+                self.assertIn(f"BAR 2: 16M, prefetchable, a cell is {cell}", shown)
 
     def test_no_such_device(self):
         self.assertIn("there is no device 0000:7f:00.0", self.fail_with(1, "show", "7f:00.0"))

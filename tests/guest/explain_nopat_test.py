@@ -12,6 +12,10 @@ class NoPat(Explain):
         condition = self.assertFails(IVSHMEM, "PAT", "nopat")
         self.assertIn("reboot", condition["mend"])
 
+    def test_uncached_needs_none(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:uc"}})
+        self.assertIn("not needed", self.assertAllHolds(IVSHMEM)["PAT"]["text"])
+
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1
-"""vfio-alias explain: every condition that can fail is made to, and mended as it says."""
+# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1 --device nvme,serial=1,addr=0x14
+"""vfio-alias explain: conditions fail, and are mended as it says.
+
+What cannot be made to fail here is in tests/unit/explain_unit.c.
+"""
 
 import json
 import os
@@ -14,6 +17,8 @@ from vfio import sysfs
 
 # Two functions of one device, and so of one IOMMU group
 FIRST, SECOND = "0000:00:13.0", "0000:00:13.1"
+
+NVME = "0000:00:14.0"  # with an MSI-X table
 
 UPDATES = f"/lib/modules/{os.uname().release}/updates"
 AWAY = "/root/updates"  # where depmod does not look
@@ -101,6 +106,24 @@ class Rule(Explain):
                 told = self.explain(IVSHMEM)[1]
                 self.assertEqual(told["service"]["state"], "holds")
                 self.assertEqual(told["session"]["state"], "not-reached")
+
+    def test_an_item_that_meets_the_msix_table(self):
+        with open(story.RULES, "w", encoding="ascii") as f:
+            f.write(f'ACTION!="remove", KERNEL=="{NVME}", ENV{{VFIO_ALIAS}}="0:uc"\n')
+        story.systemctl("start")
+        condition = self.assertFails(NVME, "mark's sense", "0:uc meets the pages of the MSI-X "
+                                     "table, 8K+4K")
+        self.assertIn(f"{story.RULES}:1", condition["mend"])
+
+    def test_of_two_rules_the_last_is_named(self):
+        last = "/run/udev/rules.d/85-test.rules"
+        os.makedirs(os.path.dirname(last), exist_ok=True)
+        with open(last, "w", encoding="ascii") as f:
+            self.addCleanup(os.unlink, last)
+            f.write(f'KERNEL=="{IVSHMEM}", ENV{{VFIO_ALIAS}}="2:uc"\n')
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        text = self.explain(IVSHMEM)[1]["mark"]["text"]
+        self.assertEqual(text, f'VFIO_ALIAS="2:uc", by {last}:1')
 
     def test_no_device_and_wrong_usage(self):
         condition = self.assertFails("0000:00:1e.7", "device")
@@ -191,6 +214,22 @@ class Device(Explain):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         self.mend(self.assertFails(IVSHMEM, "group's holder",
                                    f"python3 (pid {holder.pid}) has /dev/vfio/{group} open"))
+        self.wait_for(IVSHMEM, "published")
+        self.assertAllHolds(IVSHMEM)
+        story.systemctl("stop")
+
+    def test_aliases_of_another_program_are_not_the_services(self):
+        run("modprobe", "-a", "vfio-pci", "vfio_iommu_type1")
+        vfio.bind(IVSHMEM)
+        self.addCleanup(vfio.unbind, IVSHMEM)
+        with vfio.Session(IVSHMEM) as session:
+            session.create(2, vfio.WC, 0, 0, flags=vfio.SYSFS)
+            self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+            status, told = self.explain(IVSHMEM)
+            self.assertEqual(status, 1)
+            self.assertEqual(told["group's holder"]["state"], "fails", told)
+            self.assertIn(f"(pid {os.getpid()})", told["group's holder"]["text"])
+            self.assertEqual(told["session"]["state"], "not-reached")
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
         story.systemctl("stop")

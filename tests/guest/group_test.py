@@ -82,14 +82,14 @@ class Group(story.Story):
         self.wait_for(FIRST, "published")
         self.assertWc(FIRST)
 
-    def test_another_user_of_the_group_is_waited_for(self):
+    def test_another_user_of_the_group_is_named_and_waited_for(self):
         subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)
         vfio.bind(SECOND)
         self.addCleanup(vfio.unbind, SECOND)
         holder = Actor(Holder, SECOND)
         self.addCleanup(holder.kill)
         self.start({FIRST: FIRST_MARK})
-        self.wait_for(FIRST, "waiting", "waiting until it")
+        self.wait_for(FIRST, "waiting", f"(pid {holder.pid}) has /dev/vfio/")
         holder.exit()
         self.wait_for(FIRST, "published")
 

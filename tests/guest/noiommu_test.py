@@ -16,6 +16,17 @@ from vfio import PAGE, address, sysfs
 MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
 
+def explain(bdf):
+    """The exit status, and the conditions by their names; of the last item if of any."""
+    done = subprocess.run(["vfio-alias", "explain", "--json", bdf], check=False, text=True,
+                          stdout=subprocess.PIPE)
+    return done.returncode, {c["name"]: c for c in json.loads(done.stdout)["conditions"]}
+
+
+def first_failure(told):
+    return next((name for name, c in told.items() if c["state"] == "fails"), None)
+
+
 class NoIommu(story.Story):
     def test_a_device_without_an_iommu_group_is_explained_and_left_alone(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
@@ -27,10 +38,8 @@ class NoIommu(story.Story):
 
     def test_explain_names_the_iommu_and_what_would_mend_it(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        done = subprocess.run(["vfio-alias", "explain", "--json", IVSHMEM], check=False,
-                              text=True, stdout=subprocess.PIPE)
-        self.assertEqual(done.returncode, 1)
-        told = {c["name"]: c for c in json.loads(done.stdout)["conditions"]}
+        status, told = explain(IVSHMEM)
+        self.assertEqual(status, 1)
         self.assertEqual([name for name, c in told.items() if c["state"] == "fails"], ["IOMMU"])
         self.assertIn("the firmware describes no IOMMU", told["IOMMU"]["text"])
         self.assertIn("VT-d", told["IOMMU"]["mend"])
@@ -39,6 +48,10 @@ class NoIommu(story.Story):
 
     def test_a_mark_that_accepts_it_is_told_what_is_missing(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
+        told = explain(IVSHMEM)[1]
+        self.assertEqual(first_failure(told), "IOMMU")
+        self.assertIn("no-IOMMU mode is off" if DEBUG_KERNEL else "CONFIG_VFIO_NOIOMMU",
+                      told["IOMMU"]["text"])
         self.assertEqual(story.status(IVSHMEM)["state"], "waiting")
         self.assertIn(MODE if DEBUG_KERNEL else "CONFIG_VFIO_NOIOMMU",
                       story.status(IVSHMEM)["reason"])
@@ -68,6 +81,20 @@ if DEBUG_KERNEL:  # the other one has no such mode
             story.systemctl("stop")
             self.assertEqual(outcome(lambda: m[0]), SIGBUS)
 
+        def test_explain_goes_with_it_from_the_mark_to_the_page_table(self):
+            self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
+            story.systemctl("stop")
+            _, told = explain(IVSHMEM)  # there is no group yet
+            self.assertEqual(first_failure(told), "service", told)
+            self.assertIn("once the device is bound", told["IOMMU"]["text"])
+            for name in "IOMMU group", "group's holder":
+                self.assertIn("no group yet", told[name]["text"])
+            story.systemctl("start")
+            status, told = explain(IVSHMEM)
+            self.assertEqual((status, first_failure(told)), (0, None), told)
+            self.assertIn("no-IOMMU mode, group", told["IOMMU"]["text"])
+            self.assertEqual(told["lockdown"]["text"], "none")
+
         def test_without_the_property_it_is_left_alone(self):
             self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
             self.assertEqual(story.status(IVSHMEM)["state"], "waiting")
@@ -79,6 +106,9 @@ if DEBUG_KERNEL:  # the other one has no such mode
             self.addCleanup(story.vfio.unbind, IVSHMEM)
             self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
             self.assertIn("VFIO_ALIAS_NOIOMMU=1", story.status(IVSHMEM)["reason"])
+            _, told = explain(IVSHMEM)
+            self.assertEqual(first_failure(told), "IOMMU", told)
+            self.assertIn(f"set VFIO_ALIAS_NOIOMMU=1 in {story.RULES}:1", told["IOMMU"]["mend"])
             self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc", "VFIO_ALIAS_NOIOMMU": "1"}})
             self.wait_for(IVSHMEM, "published")
 

@@ -226,15 +226,16 @@ Test(status, what_a_dead_daemon_said_is_told_as_that_and_the_kernel_has_the_word
 
 	cr_assert_eq(status_write(scratch_fd, &example), 0);
 	cr_assert_eq(status_read(scratch_fd, example.bdf, &status), 0);
-	cr_assert_eq(status_disown(&status, kernel, ARRAY_SIZE(kernel)), 0);
+	cr_assert_eq(status_disown(&status, STATUS_SERVICE_ENDED, kernel, ARRAY_SIZE(kernel)), 0);
 	cr_expect_str_eq(status.state, "unknown");
 	cr_expect_str_eq(status.reason, "the daemon has ended; it said last: waiting, BAR 0: busy");
 	cr_expect_str_eq(status.aliases[0].state, "unknown");
 	cr_expect_str_eq(status.aliases[0].reason, "the daemon has ended; it said last: published");
 	cr_expect_str_eq(status.aliases[0].type_in_effect, "other");
 	cr_expect_str_eq(status.aliases[0].file, aliases[0].file);
-	cr_assert_eq(status_disown(&status, NULL, 0), 0);
+	cr_assert_eq(status_disown(&status, STATUS_SERVICE_UNKNOWN, NULL, 0), 0);
 	cr_expect_null(status.aliases[0].type_in_effect);
 	cr_expect_null(status.aliases[0].file);
+	cr_expect(strstr(status.reason, "whether the daemon runs is not known; it said last: "));
 	status_clear(&status);
 }

@@ -81,15 +81,17 @@ Test(sysfs, what_keeps_vfio_out_of_a_group_is_named)
 	scratch_link("groups/7/devices/0000:00:1c.0", "../../../devices/0000:00:1c.0");
 	scratch_link("devices/0000:00:1c.0/driver", "../../drivers/pcieport");
 	scratch_file(OTHER "vendor", "0x1af4\n");
-	cr_expect_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), -ENOENT);
+	/* Nor does the device itself. */
+	scratch_link(DEVICE "driver", "../../drivers/e1000e");
+	cr_expect_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), -ENOENT);
 
 	scratch_link(OTHER "driver", "../../drivers/snd_hda_intel");
-	cr_assert_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), 0);
+	cr_assert_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), 0);
 	cr_expect_str_eq(bdf, "0000:00:10.1");
 	cr_expect_str_eq(driver, "snd_hda_intel");
 
 	scratch_file(OTHER "vfio-dev/vfio1/dev", "511:1\n");
-	cr_expect_eq(sysfs_iommu_group_obstacle(device, &bdf, &driver), -ENOENT);
+	cr_expect_eq(sysfs_iommu_group_obstacle(device, "0000:00:10.0", &bdf, &driver), -ENOENT);
 }
 
 Test(sysfs, the_file_of_a_bar_gets_its_owner_and_mode)
@@ -117,6 +119,14 @@ Test(sysfs, a_link_in_place_of_the_file_is_not_followed)
 	cr_expect_eq(sysfs_set_access(device, "resource2_wc", getuid(), getgid(), 0666), -EBADMSG);
 	cr_assert_eq(fstatat(scratch_fd, "elsewhere", &st, 0), 0);
 	cr_expect_eq(st.st_mode & 07777, 0600);
+}
+
+/* Everybody may read it. */
+static int publish(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_SL ? 0 : chmod(path, 0755);
 }
 
 /* Files of aliases/INDEX/ as the kernel writes them. */
@@ -173,6 +183,27 @@ Test(sysfs, aliases_are_read_in_the_order_of_bars_and_offsets)
 	cr_expect_eq(aliases[2].mappings, 7);
 }
 
+Test(sysfs, how_many_mappings_an_alias_has_is_for_root)
+{
+	static const char *const values[] = { "0\n", "0x0\n", "0x1000\n", "0x1\n", "7\n", "wc\n" };
+	_cleanup_free_ struct sysfs_alias *aliases = NULL;
+	uid_t caller = geteuid();
+	size_t n = 0;
+	int r;
+
+	make_alias("9", values);
+	cr_assert_eq(nftw(scratch, publish, 16, FTW_PHYS), 0);
+	cr_assert_eq(fchmodat(device, "vfio-dev/vfio3/aliases/9/mappings", 0, 0), 0);
+	if (caller == 0)
+		cr_assert_eq(seteuid(65534), 0);
+	r = sysfs_read_aliases(device, &aliases, &n);
+	cr_assert_eq(seteuid(caller), 0);
+	cr_assert_eq(r, 0);
+	cr_assert_eq(n, 1);
+	cr_expect_eq(aliases[0].mappings, SYSFS_MAPPINGS_UNSEEN);
+	cr_expect_eq(aliases[0].type, VFIO_ALIAS_MEMORY_WC);
+}
+
 Test(sysfs, an_alias_that_makes_no_sense_is_refused)
 {
 	static const char *const cases[][6] = {
@@ -219,6 +250,25 @@ Test(sysfs, a_group_is_described_without_the_device_itself)
 	scratch_link(OTHER "driver", "../../drivers/e1000e");
 	cr_assert_eq(sysfs_describe_group(device, "0000:00:10.0", &others), 0);
 	cr_expect_str_eq(others, "0000:00:10.1 (e1000e)");
+}
+
+Test(sysfs, the_character_devices_of_a_group_are_listed)
+{
+	_cleanup_free_ char(*none)[SYSFS_CDEV_SIZE] = NULL, (*cdevs)[SYSFS_CDEV_SIZE] = NULL;
+	size_t n;
+
+	cr_expect_eq(sysfs_list_group_cdevs(device, &none, &n), -ENOENT);
+	scratch_link(DEVICE "iommu_group", "../../groups/7");
+	scratch_link("groups/7/devices/0000:00:10.0", "../../../devices/0000:00:10.0");
+	scratch_link("groups/7/devices/0000:00:10.1", "../../../devices/0000:00:10.1");
+	scratch_file(DEVICE "vfio-dev/vfio0/power", "");
+	cr_assert_eq(sysfs_list_group_cdevs(device, &none, &n), 0);
+	cr_expect_eq(n, 0);
+
+	scratch_file(OTHER "vfio-dev/vfio12/dev", "511:1\n");
+	cr_assert_eq(sysfs_list_group_cdevs(device, &cdevs, &n), 0);
+	cr_assert_eq(n, 1);
+	cr_expect_str_eq(cdevs[0], "vfio12");
 }
 
 Test(sysfs, a_group_of_no_iommu_mode_is_known_by_its_name)
