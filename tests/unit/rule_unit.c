@@ -14,6 +14,7 @@ Test(rule, a_target_is_an_address_or_ids)
 		{ "10000:E1:00.0", "10000:e1:00.0", "81-vfio-alias-10000:e1:00.0.rules" },
 		{ "65:00.0", "0000:65:00.0", "81-vfio-alias-0000:65:00.0.rules" },
 		{ "7fffffff:65:00.0", "7fffffff:65:00.0", "81-vfio-alias-7fffffff:65:00.0.rules" },
+		{ "00000:65:00.0", "0000:65:00.0", "81-vfio-alias-0000:65:00.0.rules" },
 		{ "1AF4:1110", "1af4:1110", "80-vfio-alias-1af4:1110.rules" },
 		{ "0000:0000", "0000:0000", "80-vfio-alias-0000:0000.rules" },
 	};
@@ -119,6 +120,28 @@ Test(rule, no_value_gets_out_of_its_quotes)
 			for (const char *p = message; *p; p++)
 				cr_expect(*p >= ' ' && *p <= '~');
 		}
+	}
+}
+
+Test(rule, a_value_that_udev_would_not_take_is_refused)
+{
+	char value[RULE_VALUE_MAX + 2];
+
+	for (size_t property = 0; property < MARK_PROPERTIES; property++) {
+		struct mark_text mark = { .value = { [MARK_ALIAS] = "2:wc" } };
+		_cleanup_free_ char *text = NULL, *longer = NULL, *message = NULL;
+
+		memset(value, '0', sizeof(value));
+		mark.value[property] = value;
+		value[RULE_VALUE_MAX] = '\0';
+		cr_assert_eq(rule_format(&device, &mark, &text, &message), 0);
+		cr_expect_not_null(strstr(text, value));
+
+		value[RULE_VALUE_MAX] = '0';
+		value[RULE_VALUE_MAX + 1] = '\0';
+		cr_assert_eq(rule_format(&device, &mark, &longer, &message), -EINVAL);
+		cr_expect_null(longer);
+		cr_expect_not_null(strstr(message, "it has 512 bytes, and udev takes 511 at most"));
 	}
 }
 
