@@ -164,7 +164,8 @@ static int write_and_sync(int fd, const char *text)
 int rule_write(const char *directory, const char *name, const char *text)
 {
 	_cleanup_close_ int dirfd = -EBADF, fd = -EBADF;
-	char new_name[RULE_NAME_SIZE + sizeof(".new")];
+	_cleanup_free_ char *path = NULL;
+	const char *new_name;
 	int r;
 
 	r = make_directories(directory);
@@ -174,11 +175,15 @@ int rule_write(const char *directory, const char *name, const char *text)
 	if (dirfd < 0)
 		return dirfd;
 
-	/* udev reads what ends in ".rules". */
-	snprintf(new_name, sizeof(new_name), "%s.new", name);
-	fd = openat(dirfd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	/* A name of its own for each writer; and udev reads what ends in ".rules". */
+	if (asprintf(&path, "%s/%s.XXXXXX", directory, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	new_name = strrchr(path, '/') + 1;
 	r = write_and_sync(fd, text);
 	if (r == 0 && renameat(dirfd, new_name, dirfd, name) < 0)
 		r = -errno;

@@ -52,7 +52,8 @@ int rule_format(const struct rule_target *target, const struct mark_text *mark, 
 
 /*
  * Puts a file @name with that text into @directory, which is made if it is not there. A file
- * that is there is replaced as a whole, and what is there after a crash is one or the other.
+ * that is there is replaced as a whole, and what is there after a crash, or after two that
+ * write at once, is one or the other.
  * Returns 0 or -errno.
  */
 int rule_write(const char *directory, const char *name, const char *text);
