@@ -23,11 +23,13 @@ static int find(char *text, const struct udev_rules_device *device, unsigned int
 
 /* ---- read ---- */
 
-/* Whether any line of those from @line on has the text, were there no continuation. */
-static bool has(const char *text, unsigned int line, const char *what)
+/*
+ * What begins with line @line, with continuation lines joined. To be freed.
+ * @strip: without the white space that a continuation begins with, as udev has it
+ */
+static char *join(const char *text, unsigned int line, bool strip)
 {
-	_cleanup_free_ char *joined = strdup(text);
-	char *to = joined;
+	char *joined = strdup(text), *to = joined;
 
 	check(joined);
 	for (; line > 1; line--) {
@@ -36,17 +38,39 @@ static bool has(const char *text, unsigned int line, const char *what)
 		text++;
 	}
 	check(*text); /* there is such a line */
-	for (; *text; text++)
-		if (!strchr("\\\n \t", *text))
-			*to++ = *text;
+	while (*text) {
+		if (strncmp(text, "\\\n", 2) == 0) {
+			text += 2;
+			text += strip ? strspn(text, " \t") : 0;
+		} else {
+			*to++ = *text++;
+		}
+	}
 	*to = '\0';
-	return strcasestr(joined, what);
+	return joined;
+}
+
+/* Whether there is a rule in it that may be the one. */
+static bool marks(const char *rules)
+{
+	static const char key[] = "ENV{VFIO_ALIAS}";
+
+	if (!strstr(rules, BDF) && !(strcasestr(rules, "1d0f") && strcasestr(rules, "f010")))
+		return false;
+	for (const char *p = rules; (p = strstr(p, key));) {
+		p += strlen(key);
+		p += strspn(p, " \t");
+		if ((*p == '=' && p[1] != '=') || strncmp(p, "+=", 2) == 0 ||
+		    strncmp(p, ":=", 2) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void check_read(struct input *input)
 {
 	static const struct udev_rules_device device = { BDF, 0x1d0f, 0xf010 };
-	_cleanup_free_ char *text = take_text(input, '\0');
+	_cleanup_free_ char *text = take_text(input, '\0'), *joined = NULL, *stripped = NULL;
 	unsigned int line = 4711;
 	int r;
 
@@ -56,8 +80,9 @@ static void check_read(struct input *input)
 		return;
 	}
 	check(line >= 1);
-	check(has(text, line, "ENV{VFIO_ALIAS}"));
-	check(has(text, line, BDF) || (has(text, line, "1d0f") && has(text, line, "f010")));
+	joined = join(text, line, false);
+	stripped = join(text, line, true);
+	check(marks(joined) || marks(stripped));
 }
 
 /* ---- written ---- */
