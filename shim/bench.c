@@ -87,14 +87,18 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	(void)sigaction(SIGBUS, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
-static const int handled[] = { SIGBUS, SIGINT, SIGTERM };
+static const int handled[] = { SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 
 static void handle_signals(struct sigaction ret_before[static ARRAY_SIZE(handled)])
 {
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
 
-	for (size_t i = 0; i < ARRAY_SIZE(handled); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(handled); i++) {
 		(void)sigaction(handled[i], &action, &ret_before[i]); /* of these it can */
+		/* nohup(1) and the like */
+		if (handled[i] != SIGBUS && ret_before[i].sa_handler == SIG_IGN)
+			(void)sigaction(handled[i], &ret_before[i], NULL);
+	}
 }
 
 static void restore_signals(const struct sigaction before[static ARRAY_SIZE(handled)])

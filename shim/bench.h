@@ -52,7 +52,7 @@ enum bench_end {
 	BENCH_DONE,
 	BENCH_FAILED,	   /* errno tells */
 	BENCH_REVOKED,	   /* SIGBUS: the mapping is no longer valid, nothing was restored */
-	BENCH_INTERRUPTED, /* by SIGINT or SIGTERM; what was overwritten is restored */
+	BENCH_INTERRUPTED, /* by SIGHUP, SIGINT, SIGQUIT or SIGTERM; all is restored */
 };
 
 /*

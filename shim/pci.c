@@ -23,6 +23,8 @@ bool pci_bdf_valid(const char *text)
 
 	if (domain < 4 || domain > 8 || !hex_span(text, domain) || text[domain] != ':')
 		return false;
+	if (domain > 4 && text[0] == '0')
+		return false;
 	text += domain + 1;
 	if (!hex_span(text, 2) || text[2] != ':')
 		return false;
@@ -36,6 +38,8 @@ int pci_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
 	char bdf[PCI_BDF_SIZE];
 	int n;
 
+	while (*text == '0' && strcspn(text, ":") > 4)
+		text++;
 	n = snprintf(bdf, sizeof(bdf), "%s%s", strcspn(text, ":") == 2 ? "0000:" : "", text);
 	if (n >= (int)sizeof(bdf))
 		return -EINVAL;

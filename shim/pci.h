@@ -35,14 +35,16 @@ struct pci_msix {
 
 /*
  * Whether @text is a device's address as the kernel writes it ("%04x:%02x:%02x.%d" in
- * pci_setup_device()): lower-case digits, a domain of 4 to 8 of them. Such a text is safe as
- * one component of a path.
+ * pci_setup_device()): lower-case digits, a domain of 4 to 8 of them, of which more than 4 begin
+ * with no 0. Such a text is safe as one component of a path.
  */
 bool pci_bdf_valid(const char *text);
 
 /*
  * Reads an address as people write it: perhaps without the domain, which is 0 then, as lspci
- * does, or with digits in capitals. Returns 0 or -EINVAL.
+ * does, with more zeroes before the domain than the kernel writes, or with digits in capitals.
+ * @ret: as the kernel writes it
+ * Returns 0 or -EINVAL.
  */
 int pci_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE]);
 

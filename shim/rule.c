@@ -55,6 +55,31 @@ static bool value_is_plain(const char *value)
 	return true;
 }
 
+/* Returns 0, -EINVAL if a rule cannot have the value, or -ENOMEM. */
+static int check_value(enum mark_property property, const char *value, char **ret_message)
+{
+	const char *name = mark_property_names[property];
+	_cleanup_free_ char *shown = NULL;
+	size_t length = strlen(value);
+	int r;
+
+	if (value_is_plain(value) && length <= RULE_VALUE_MAX)
+		return 0;
+	shown = printable(value, length);
+	if (!shown)
+		return -ENOMEM;
+	if (length > RULE_VALUE_MAX)
+		r = asprintf(ret_message,
+			     "%s: \"%s\": it has %zu bytes, and udev takes %zu at most", name,
+			     shown, length, RULE_VALUE_MAX);
+	else
+		r = asprintf(ret_message,
+			     "%s: \"%s\": a rule can have letters, digits and \" :@+,._-\"; "
+			     "for a user or group, its number does as well",
+			     name, shown);
+	return r < 0 ? -ENOMEM : -EINVAL;
+}
+
 int rule_format(const struct rule_target *target, const struct mark_text *mark, char **ret,
 		char **ret_message)
 {
@@ -65,18 +90,12 @@ int rule_format(const struct rule_target *target, const struct mark_text *mark, 
 	bool failed;
 
 	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
-		_cleanup_free_ char *shown = NULL;
+		int r = 0;
 
-		if (!mark->value[i] || value_is_plain(mark->value[i]))
-			continue;
-		shown = printable(mark->value[i], strlen(mark->value[i]));
-		if (!shown ||
-		    asprintf(ret_message,
-			     "%s: \"%s\": a rule can have letters, digits and \" :@+,._-\"; "
-			     "for a user or group, its number does as well",
-			     mark_property_names[i], shown) < 0)
-			return -ENOMEM;
-		return -EINVAL;
+		if (mark->value[i])
+			r = check_value((enum mark_property)i, mark->value[i], ret_message);
+		if (r < 0)
+			return r;
 	}
 
 	stream = open_memstream(&text, &size);
@@ -145,7 +164,8 @@ static int write_and_sync(int fd, const char *text)
 int rule_write(const char *directory, const char *name, const char *text)
 {
 	_cleanup_close_ int dirfd = -EBADF, fd = -EBADF;
-	char new_name[RULE_NAME_SIZE + sizeof(".new")];
+	_cleanup_free_ char *path = NULL;
+	const char *new_name;
 	int r;
 
 	r = make_directories(directory);
@@ -155,11 +175,15 @@ int rule_write(const char *directory, const char *name, const char *text)
 	if (dirfd < 0)
 		return dirfd;
 
-	/* udev reads what ends in ".rules". */
-	snprintf(new_name, sizeof(new_name), "%s.new", name);
-	fd = openat(dirfd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	/* A name of its own for each writer; and udev reads what ends in ".rules". */
+	if (asprintf(&path, "%s/%s.XXXXXX", directory, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	new_name = strrchr(path, '/') + 1;
 	r = write_and_sync(fd, text);
 	if (r == 0 && renameat(dirfd, new_name, dirfd, name) < 0)
 		r = -errno;

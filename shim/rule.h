@@ -36,6 +36,12 @@ const char *rule_format_target(char buffer[static RULE_TARGET_SIZE],
 const char *rule_name(char buffer[static RULE_NAME_SIZE], const struct rule_target *target);
 
 /*
+ * The longest value of a property, in bytes: udev ignores the assignment of a longer one
+ * (UDEV_NAME_SIZE in udev-rules.c), and goes on with the others of the rule.
+ */
+#define RULE_VALUE_MAX ((size_t)511)
+
+/*
  * The text of the file. It sets all properties of a mark, so that none is left of a rule
  * before it.
  * @ret_message: on -EINVAL, which value cannot be in a rule, and why; to be freed
@@ -46,7 +52,8 @@ int rule_format(const struct rule_target *target, const struct mark_text *mark, 
 
 /*
  * Puts a file @name with that text into @directory, which is made if it is not there. A file
- * that is there is replaced as a whole, and what is there after a crash is one or the other.
+ * that is there is replaced as a whole, and what is there after a crash, or after two that
+ * write at once, is one or the other.
  * Returns 0 or -errno.
  */
 int rule_write(const char *directory, const char *name, const char *text);

@@ -46,6 +46,17 @@ def marked(bdf):
     return dict(line.split("=", 1) for line in lines if line.startswith("VFIO_ALIAS"))
 
 
+def item_of(length):
+    """An item of so many bytes, for the first page of BAR 0."""
+    head, tail = "0:wc@0+", "4096"
+    return head + "0" * (length - len(head + tail)) + tail
+
+
+def restore(path, text):
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+
+
 class Command(story.Story):
     def setUp(self):
         super().setUp()
@@ -202,11 +213,37 @@ class Mark(Command):
                 (1, "the device has no such BAR", ["1234:11e8", "0:wc", "1:wc"]),
                 (2, "meets item 1", [EDU, "0:wc", "0:uc@0+4K"]),
                 (2, "column 3", [EDU, '0:"wc"']),
-                (2, "VFIO_ALIAS_MODE", [EDU, "0:wc", "--mode", '0660", RUN+="/bin/false'])):
+                (2, "VFIO_ALIAS_MODE", [EDU, "0:wc", "--mode", '0660", RUN+="/bin/false']),
+                (2, "512 bytes, and udev takes 511 at most", [EDU, item_of(512)])):
             with self.subTest(words):
                 self.assertIn(said, self.fail_with(expected, "mark", *words))
                 self.assertEqual(ours(), [])
         self.assertIn("No such file", self.fail_with(1, "unmark", EDU))
+
+    def test_a_name_that_a_rule_cannot_have_is_refused_though_it_is_there(self):
+        with open("/etc/group", "a+", encoding="ascii") as f:
+            f.seek(0)
+            self.addCleanup(restore, f.name, f.read())
+            f.write("machine$:x:4711:\n")
+        said = self.fail_with(2, "mark", EDU, "0:wc", "--group", "machine$")
+        self.assertIn('VFIO_ALIAS_GROUP: "machine$": a rule can have letters', said)
+        self.assertEqual(ours(), [])
+        self.succeed("mark", EDU, "0:wc", "--group", "4711", "--dry-run")
+
+    def test_the_longest_mark_is_udevs(self):
+        # It says so of a mark that udev has not taken as it is.
+        out, _ = self.succeed("mark", EDU, item_of(511), "--runtime")
+        self.assertEqual(out, f"{EDU}: marked\n")
+        self.assertEqual(marked(EDU), {"VFIO_ALIAS": item_of(511)})
+        # A longer one is ignored, and the rest of its rule is not.
+        path = ours()[0]
+        with open(path, encoding="ascii") as f:
+            text = f.read()
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text.replace(item_of(511), item_of(512)).replace('_BIND}=""', '_BIND}="never"'))
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger", "--settle", sysfs(EDU))
+        self.assertEqual(marked(EDU), {"VFIO_ALIAS_BIND": "never"})
 
     def test_a_device_that_is_not_there_can_be_marked(self):
         out, _ = self.succeed("mark", "0000:7f:00.0", "0:wc", "--runtime")
@@ -220,12 +257,20 @@ class Mark(Command):
         self.assertEqual(marked(EDU), {"VFIO_ALIAS": "0:wc"})
 
     def test_it_takes_root(self):
-        for verb, path in (("mark", RULES[0]), ("mark", RULES[1])):
-            options = ["--runtime"] if path == RULES[1] else []
-            status, _, err = call(*NOBODY, "vfio-alias", verb, EDU, "0:wc", *options)
-            self.assertEqual(status, 1)
-            self.assertIn("it takes root", err)
-            self.assertEqual(ours(), [])
+        for options in ([], ["--runtime"]):
+            with self.subTest(options):
+                status, _, err = call(*NOBODY, "vfio-alias", "mark", EDU, "0:wc", *options)
+                self.assertEqual(status, 1)
+                self.assertIn("it takes root", err)
+                self.assertEqual(ours(), [])
+                self.succeed("mark", EDU, "0:wc", *options)
+                there = ours()
+                status, _, err = call(*NOBODY, "vfio-alias", "unmark", EDU, *options)
+                self.assertEqual(status, 1)
+                self.assertIn("it takes root", err)
+                self.assertEqual(ours(), there)
+                self.assertEqual(marked(EDU), {"VFIO_ALIAS": "0:wc"})
+                self.succeed("unmark", EDU, *options)
 
 
 class List(Command):

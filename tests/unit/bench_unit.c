@@ -138,27 +138,56 @@ Test(bench, a_mapping_that_is_taken_back_is_told, .init = make, .fini = unmake)
 	cr_expect_not(restored);
 }
 
+static int signal_to_raise;
+
 static void interrupt(const struct stores_way *way, uint64_t block)
 {
 	on_progress(way, block);
-	raise(SIGINT);
+	raise(signal_to_raise);
 }
 
-Test(bench, an_interruption_restores_too, .init = make, .fini = unmake)
+/* Runs it with a signal at each progress; what was overwritten is there again. */
+static enum bench_end run_with_signal(int number)
 {
-	const struct bench_place place = { .file = "resource2", .offset = 0, .length = 4096 };
+	const struct bench_place place = { .file = "resource2", .offset = 0, .length = 64 };
 	_cleanup_free_ bench_rates *rates = calloc(stores_n_ways, sizeof(*rates));
 	_cleanup_free_ char *text = NULL;
 	bool restored = false;
+	enum bench_end end;
 
 	make_bar(4096);
 	n_progress = 0;
-	cr_expect_eq(bench_run(fd, &place, interrupt, rates, &restored), BENCH_INTERRUPTED);
+	signal_to_raise = number;
+	end = bench_run(fd, &place, interrupt, rates, &restored);
 	cr_expect(restored);
-	cr_expect_eq(n_progress, 1);
 	cr_assert_eq(read_file_at(fd, "resource2", &text), 0);
 	for (size_t i = 0; i < 4096; i++)
 		cr_assert_eq((uint8_t)text[i], (uint8_t)(i / 64 + 1), "byte %zu", i);
+	return end;
+}
+
+/* SIGHUP is what a terminal or a connection sends that goes away. */
+static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+
+Test(bench, a_signal_that_would_end_it_restores_first, .init = make, .fini = unmake)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {
+		struct sigaction after;
+
+		cr_expect_eq(run_with_signal(ending[i]), BENCH_INTERRUPTED, "%d", ending[i]);
+		cr_expect_eq(n_progress, 1);
+		cr_assert_eq(sigaction(ending[i], NULL, &after), 0);
+		cr_expect_eq(after.sa_handler, SIG_DFL, "it ends other parts as it did");
+	}
+}
+
+Test(bench, a_signal_that_is_ignored_stays_so, .init = make, .fini = unmake)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {
+		signal(ending[i], SIG_IGN);
+		cr_expect_eq(run_with_signal(ending[i]), BENCH_DONE, "%d", ending[i]);
+		cr_expect_gt(n_progress, 1);
+	}
 }
 
 Test(bench, a_file_that_is_not_there_is_an_error, .init = make, .fini = unmake)

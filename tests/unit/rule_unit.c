@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rule.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "scratch.h"
 
 TestSuite(rule, .init = scratch_make, .fini = scratch_remove);
@@ -14,6 +17,7 @@ Test(rule, a_target_is_an_address_or_ids)
 		{ "10000:E1:00.0", "10000:e1:00.0", "81-vfio-alias-10000:e1:00.0.rules" },
 		{ "65:00.0", "0000:65:00.0", "81-vfio-alias-0000:65:00.0.rules" },
 		{ "7fffffff:65:00.0", "7fffffff:65:00.0", "81-vfio-alias-7fffffff:65:00.0.rules" },
+		{ "00000:65:00.0", "0000:65:00.0", "81-vfio-alias-0000:65:00.0.rules" },
 		{ "1AF4:1110", "1af4:1110", "80-vfio-alias-1af4:1110.rules" },
 		{ "0000:0000", "0000:0000", "80-vfio-alias-0000:0000.rules" },
 	};
@@ -122,6 +126,28 @@ Test(rule, no_value_gets_out_of_its_quotes)
 	}
 }
 
+Test(rule, a_value_that_udev_would_not_take_is_refused)
+{
+	char value[RULE_VALUE_MAX + 2];
+
+	for (size_t property = 0; property < MARK_PROPERTIES; property++) {
+		struct mark_text mark = { .value = { [MARK_ALIAS] = "2:wc" } };
+		_cleanup_free_ char *text = NULL, *longer = NULL, *message = NULL;
+
+		memset(value, '0', sizeof(value));
+		mark.value[property] = value;
+		value[RULE_VALUE_MAX] = '\0';
+		cr_assert_eq(rule_format(&device, &mark, &text, &message), 0);
+		cr_expect_not_null(strstr(text, value));
+
+		value[RULE_VALUE_MAX] = '0';
+		value[RULE_VALUE_MAX + 1] = '\0';
+		cr_assert_eq(rule_format(&device, &mark, &longer, &message), -EINVAL);
+		cr_expect_null(longer);
+		cr_expect_not_null(strstr(message, "it has 512 bytes, and udev takes 511 at most"));
+	}
+}
+
 /* The names in the scratch directory's directory @path, sorted. */
 static int count_entries(const char *path)
 {
@@ -154,14 +180,60 @@ Test(rule, a_file_is_replaced_as_a_whole_and_removed)
 	cr_expect_eq(count_entries(directory), 0);
 }
 
+/* Writes texts of one letter each, of growing length, as long as @fd is open at its other end. */
+static void write_letters(int fd, char letter)
+{
+	for (size_t i = 1; write(fd, "", 1) == 1; i++) {
+		char text[4096];
+		size_t length = 1 + i % (sizeof(text) - 1);
+
+		memset(text, letter, length);
+		text[length] = '\0';
+		if (rule_write(scratch, "80-a.rules", text) < 0)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+Test(rule, of_two_that_write_at_once_one_is_there_as_a_whole)
+{
+	int pipes[2], status;
+	pid_t writers[2];
+
+	cr_assert_eq(pipe(pipes), 0);
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(writers); i++) {
+		writers[i] = fork();
+		cr_assert_geq(writers[i], 0);
+		if (writers[i] == 0) {
+			close_fd(pipes[0]);
+			write_letters(pipes[1], "ab"[i]);
+		}
+	}
+	close_fd(pipes[1]);
+	for (size_t i = 0; i < 1000; i++) {
+		_cleanup_free_ char *text = NULL;
+		char byte;
+
+		cr_assert_eq(read(pipes[0], &byte, 1), 1, "a writer has failed");
+		if (read_file_at(scratch_fd, "80-a.rules", &text) == -ENOENT)
+			continue; /* the first is still at it */
+		cr_expect(*text && strspn(text, *text == 'a' ? "a" : "b") == strlen(text));
+	}
+	close_fd(pipes[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(writers); i++) {
+		cr_assert_eq(waitpid(writers[i], &status, 0), writers[i]);
+		cr_expect_eq(status, 0);
+	}
+	cr_expect_eq(count_entries(scratch), 1);
+}
+
 Test(rule, a_link_in_the_way_is_not_followed)
 {
 	_cleanup_free_ char *text = NULL;
 
 	scratch_file("precious", "precious\n");
-	scratch_link("80-a.rules.new", "precious");
 	scratch_link("80-b.rules", "precious");
-	cr_expect_eq(rule_write(scratch, "80-a.rules", "a\n"), -ELOOP);
 	cr_expect_eq(rule_write(scratch, "80-b.rules", "b\n"), 0);
 	cr_assert_eq(read_file_at(scratch_fd, "precious", &text), 0);
 	cr_expect_str_eq(text, "precious\n");

@@ -278,3 +278,32 @@ Test(sysfs, a_group_of_no_iommu_mode_is_known_by_its_name)
 	scratch_file("groups/7/name", "vfio-noiommu\n");
 	cr_expect(sysfs_group_is_noiommu(device));
 }
+
+/* A configuration space of which @length bytes are shown: MSI-X is at 0x40. */
+static void make_config(size_t length)
+{
+	static const uint8_t config[PCI_CONFIG_SIZE] = {
+		[0x06] = 0x10, [0x34] = 0x40, [0x40] = 0x11,
+		[0x42] = 0x07, [0x44] = 0x04, [0x45] = 0x20, /* BAR 4, 0x2000 */
+	};
+	_cleanup_close_ int fd =
+		openat(device, "config", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, config, length), (ssize_t)length);
+}
+
+Test(sysfs, the_msix_table_is_found_as_far_as_it_is_shown)
+{
+	struct pci_msix msix = { .bar = 42 };
+
+	cr_expect_eq(sysfs_find_msix(device, &msix), -ENOENT);
+	make_config(0);
+	cr_expect_eq(sysfs_find_msix(device, &msix), -ENODATA);
+	make_config(64); /* everybody but root sees that */
+	cr_expect_eq(sysfs_find_msix(device, &msix), -ENODATA);
+	cr_expect_eq(msix.bar, 42);
+	make_config(PCI_CONFIG_SIZE);
+	cr_assert_eq(sysfs_find_msix(device, &msix), 0);
+	cr_expect(msix.bar == 4 && msix.offset == 0x2000 && msix.size == 8 * 16);
+}

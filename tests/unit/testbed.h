@@ -65,6 +65,18 @@ static inline void testbed_unplug(const char *path)
 	umockdev_testbed_remove_device(testbed, path);
 }
 
+/* A file of the machine, below /sys. */
+static inline void testbed_file(const char *path, const char *text)
+{
+	_cleanup_free_ char *root = umockdev_testbed_get_root_dir(testbed), *file = NULL;
+	_cleanup_free_ gchar *directory = NULL;
+
+	cr_assert(asprintf(&file, "%s%s", root, path) > 0);
+	directory = g_path_get_dirname(file);
+	cr_assert_eq(g_mkdir_with_parents(directory, 0755), 0);
+	cr_assert(g_file_set_contents(file, text, -1, NULL));
+}
+
 /* A driver takes the device. */
 static inline void testbed_bind(const char *path, const char *driver)
 {

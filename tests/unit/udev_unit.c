@@ -187,3 +187,71 @@ Test(udev, driver_override_is_set_and_taken_back)
 	cr_assert_eq(sysfs_driver_override(fd, &driver), 0);
 	cr_expect_str_eq(driver, "vfio-pci");
 }
+
+Test(udev, devices_are_listed_by_their_addresses)
+{
+	_cleanup_free_ char *one = testbed_plug("pci", BDF, "2:wc");
+	_cleanup_free_ char *other = testbed_plug("pci", OTHER, NULL);
+	_cleanup_free_ char *odd = testbed_plug("pci", "not-an-address", NULL);
+	_cleanup_free_ char(*bdfs)[PCI_BDF_SIZE] = NULL;
+	size_t n;
+
+	cr_assert_eq(sysfs_list_devices(&bdfs, &n), 0);
+	cr_assert_eq(n, 2);
+	cr_expect(streq(bdfs[0], BDF) || streq(bdfs[1], BDF));
+	cr_expect(streq(bdfs[0], OTHER) || streq(bdfs[1], OTHER));
+}
+
+Test(udev, a_machine_without_pci_is_told)
+{
+	char(*bdfs)[PCI_BDF_SIZE] = NULL;
+	size_t n;
+
+	cr_expect_eq(sysfs_list_devices(&bdfs, &n), -ENOENT);
+	cr_expect_null(bdfs);
+}
+
+Test(udev, the_level_of_the_lockdown_is_the_one_in_brackets)
+{
+	static const struct {
+		const char *text, *level;
+	} cases[] = {
+		{ "[none] integrity confidentiality\n", "none" },
+		{ "none [integrity] confidentiality\n", "integrity" },
+		{ "none integrity [confidentiality]\n", "confidentiality" },
+		{ "none integrity confidentiality\n", NULL },
+		{ "]none[ integrity\n", NULL },
+		{ "", NULL },
+	};
+	char *none = NULL;
+
+	cr_expect_eq(sysfs_lockdown(&none), -ENOENT);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *level = NULL;
+
+		testbed_file("/sys/kernel/security/lockdown", cases[i].text);
+		cr_expect_eq(sysfs_lockdown(&level), cases[i].level ? 0 : -EBADMSG, "%s",
+			     cases[i].text);
+		cr_expect(streq(level, cases[i].level), "%s", cases[i].text);
+	}
+}
+
+/* ---- what the database has ---- */
+
+Test(udev, the_mark_that_the_database_has_is_read)
+{
+	_cleanup_free_ char *path = testbed_plug("pci", BDF, "2:wc");
+	struct mark_text text = {};
+	bool initialized = true;
+
+	testbed_mark(path, MARK_GROUP, "games");
+	cr_assert_eq(udev_read_mark(BDF, &text, &initialized), 0);
+	/* The testbed's devices have their properties from the kernel. */
+	cr_expect_not(initialized);
+	for (size_t i = 0; i < MARK_PROPERTIES; i++)
+		cr_expect(streq(text.value[i], i == MARK_ALIAS ? "2:wc" :
+					       i == MARK_GROUP ? "games" :
+								 NULL));
+	mark_text_clear(&text);
+	cr_expect_eq(udev_read_mark(OTHER, &text, &initialized), -ENODEV);
+}

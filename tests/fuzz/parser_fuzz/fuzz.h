@@ -69,14 +69,21 @@ static inline void check_message(const char *message)
 		check(*p >= ' ' && *p <= '~');
 }
 
-/* The directory in memory that tests/fuzz/parsers has made. */
+/*
+ * A directory of this process's own, in the one in memory that tests/fuzz/parsers has made. Its
+ * path is in FUZZ_DIRECTORY then.
+ */
 static inline int make_directory(void)
 {
 	const char *parent = getenv("FUZZ_DIRECTORY");
+	char path[256];
 	int fd;
 
 	check(parent);
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/XXXXXX", parent);
+	check(mkdtemp(path));
+	check(setenv("FUZZ_DIRECTORY", path, 1) == 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	check(fd >= 0);
 	return fd;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What udev tells of devices: a libudev that tells what the input says. An input is events,
- * each an action, a device's name and its properties, with NULs behind them; "-" is one that
- * is not set.
+ * What udev tells of devices: a libudev that tells what the input says. An input is devices, each
+ * an action, a name, SYNTH_UUID and the properties of a mark, with NULs behind them; "-" is one
+ * that is not set. The first is what the database has of a device; the others come as events.
  */
 #include "udev.h"
 
@@ -10,14 +10,18 @@
 
 #include "fuzz.h"
 
+#define BDF "0000:00:10.0"
+
 struct udev_device {
 	char *action;
 	char *name;
+	char *uuid;
 	char *values[MARK_PROPERTIES];
 };
 
 static struct input events;
-static struct mark_text known; /* as a device of the daemon has it */
+static struct udev_device *now; /* the last that was handed out */
+static struct mark_text known;	/* as a device of the daemon has it */
 
 /* ---- libudev ---- */
 
@@ -80,20 +84,41 @@ static char *take_value(void)
 	return NULL;
 }
 
-struct udev_device *udev_monitor_receive_device(struct udev_monitor *monitor)
+static struct udev_device *take_device(void)
 {
 	struct udev_device *device;
 
-	(void)monitor;
 	if (events.p == events.end)
 		return NULL;
 	device = calloc(1, sizeof(*device));
 	check(device);
 	device->action = take_value();
 	device->name = take_value();
+	device->uuid = take_value();
 	for (size_t i = 0; i < MARK_PROPERTIES; i++)
 		device->values[i] = take_value();
+	now = device;
 	return device;
+}
+
+struct udev_device *udev_monitor_receive_device(struct udev_monitor *monitor)
+{
+	(void)monitor;
+	return take_device();
+}
+
+struct udev_device *udev_device_new_from_subsystem_sysname(struct udev *udev, const char *subsystem,
+							   const char *sysname)
+{
+	(void)udev;
+	check(streq(subsystem, "pci") && streq(sysname, BDF));
+	return take_device();
+}
+
+/* udev has seen a device of which it knows an action. */
+int udev_device_get_is_initialized(struct udev_device *device)
+{
+	return !!device->action;
 }
 
 struct udev_device *udev_device_unref(struct udev_device *device)
@@ -101,6 +126,7 @@ struct udev_device *udev_device_unref(struct udev_device *device)
 	if (device) {
 		free(device->action);
 		free(device->name);
+		free(device->uuid);
 		for (size_t i = 0; i < MARK_PROPERTIES; i++)
 			free(device->values[i]);
 	}
@@ -123,7 +149,8 @@ const char *udev_device_get_property_value(struct udev_device *device, const cha
 	for (size_t i = 0; i < MARK_PROPERTIES; i++)
 		if (streq(key, mark_property_names[i]))
 			return device->values[i];
-	abort();
+	check(streq(key, "SYNTH_UUID"));
+	return device->uuid;
 }
 
 /* Enumerating hands devices to the same function. */
@@ -207,7 +234,9 @@ static void on_event(const struct udev_event *event, void *userdata)
 	int r;
 
 	check(userdata == &known);
-	check(pci_bdf_valid(event->bdf));
+	check(pci_bdf_valid(event->bdf) && streq(event->bdf, now->name));
+	check(streq(event->uuid, now->uuid));
+	check((event->action == UDEV_REMOVE) == streq(now->action, "remove"));
 	check(event->action <= UDEV_REMOVE);
 	if (!event->mark.value[MARK_ALIAS])
 		return;
@@ -218,11 +247,35 @@ static void on_event(const struct udev_event *event, void *userdata)
 	check((r == 0) == !message && (r == 0) == !!mark);
 }
 
+static void check_database(void)
+{
+	struct input input = events;
+	struct mark_text text = {};
+	bool initialized;
+	int r;
+
+	r = udev_read_mark(BDF, &text, &initialized);
+	if (r < 0) {
+		check(r == -ENODEV && input.p == input.end);
+		return;
+	}
+	for (size_t i = 0; i < 3 + MARK_PROPERTIES; i++) {
+		_cleanup_free_ char *value = take_text(&input, '\0');
+
+		if (i == 0)
+			check(initialized == !streq(value, "-"));
+		if (i >= 3)
+			check(streq(text.value[i - 3], streq(value, "-") ? NULL : value));
+	}
+	mark_text_clear(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct udev_source *source = NULL;
 
 	events = (struct input){ data, data + size };
+	check_database();
 	check(udev_source_new(on_event, &known, &source) == 0);
 	check(udev_source_dispatch(source) == 0);
 	udev_source_free(source);
