@@ -30,9 +30,15 @@ static const char *const state_names[DEVICE_STATES] = {
 	[DEVICE_REFUSED] = "refused",
 };
 
+/* Whether the newest mark is what there is to tell of; not if the device was taken away. */
+static bool is_refused(const struct device *d)
+{
+	return d->refusal && d->obstacle != OBSTACLE_STOP;
+}
+
 enum device_state device_state(const struct device *d)
 {
-	if (d->refusal)
+	if (is_refused(d))
 		return DEVICE_REFUSED;
 	return d->obstacle == OBSTACLE_NONE ? d->reached : DEVICE_WAITING;
 }
@@ -40,7 +46,9 @@ enum device_state device_state(const struct device *d)
 /* Why the device is not published by its newest mark; NULL if it is, or is on its way. */
 static const char *why(const struct device *d)
 {
-	return d->refusal ?: d->obstacle ? d->reason : NULL;
+	if (is_refused(d))
+		return d->refusal;
+	return d->obstacle == OBSTACLE_NONE ? NULL : d->reason;
 }
 
 /*

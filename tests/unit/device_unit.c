@@ -494,6 +494,7 @@ Test(device, a_mistake_does_not_cost_an_alias)
 
 	/* Of what is lost nothing is in force. */
 	happen(UNBIND);
+	expect("taken", DEVICE_WAITING, "was taken from its VFIO driver");
 	device_reload(device);
 	expect("lost", DEVICE_REFUSED, "TYPE must be wc or uc");
 	cr_expect_null(strstr(device->refusal, "in force"));
