@@ -11,8 +11,8 @@ import subprocess
 import time
 import unittest
 
-from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, kernel_log, main, map_file, outcome,
-                   run)
+from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, descriptors, kernel_log, main,
+                   map_file, outcome, run)
 from ptwalk import walk
 import vfio
 from vfio import PAGE, address, sysfs
@@ -461,9 +461,8 @@ class Restart(Story):
 
     def kept_by_systemd(self):
         """The descriptors of VFIO that PID 1 has, by what they are of."""
-        names = (os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd"))
         # The service's mount of /dev ends with it, and with that the start of the path.
-        return sorted(os.path.basename(name) for name in names if "vfio" in name)
+        return sorted(os.path.basename(name) for name in descriptors(1).values() if "vfio" in name)
 
     def test_mappings_outlive_the_daemon(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})

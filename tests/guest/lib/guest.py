@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the guest tests share: TAP output, touching memory that may be SIGBUS, waiting."""
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -98,6 +99,15 @@ def run(*command, **kwargs):
     """Runs a command and returns its standard output; it must succeed."""
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE,
                           **kwargs).stdout
+
+
+def descriptors(pid="self"):
+    """What the descriptors of a process lead to, by their numbers."""
+    names = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed since, as the directory's own
+            names[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return names
 
 
 def kernel_log():
