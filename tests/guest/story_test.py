@@ -13,8 +13,8 @@ import subprocess
 import time
 import unittest
 
-from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, kernel_log, main, map_file, outcome,
-                   run)
+from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, descriptors, kernel_log, main,
+                   map_file, outcome, run)
 from ptwalk import walk
 import vfio
 from vfio import PAGE, address, sysfs

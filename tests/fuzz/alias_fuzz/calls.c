@@ -651,7 +651,7 @@ static void read_or_write(const uint8_t *v, bool write)
 	if (left > count)
 		left = count;
 
-	/* Part of it is not there: what was done before is what was there already. */
+	/* Part of it is not there, or fails: what was done before is what was there already. */
 	if (v[4] < 0x18) {
 		good = v[4] % 3 ? count / 2 : 0;
 		from = good ? edge - good : v[4] & 1 ? NULL : (uint8_t *)0xffff888000000000;
@@ -663,7 +663,7 @@ static void read_or_write(const uint8_t *v, bool write)
 	if (good) {
 		if (!write)
 			memset(from, 0xa5, good);
-		else if (good < count && shadow && left)
+		else if ((good < count || inject) && shadow && left)
 			memcpy(from, shadow, good < left ? good : left);
 		else
 			memset(from, shadow ? v[5] : 0, good);

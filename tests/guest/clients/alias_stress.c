@@ -530,6 +530,7 @@ static void take_away(unsigned int way)
 static void session_open_any(void)
 {
 	bool cdev = number(2) && access("/dev/vfio/devices", F_OK) == 0;
+	char path[128];
 	uint32_t word;
 	int r = -1;
 
@@ -540,7 +541,13 @@ static void session_open_any(void)
 		r = cdev ? session_open_cdev(bdf, &session) : session_open(bdf, &session);
 	}
 	if (r < 0) {
-		failed("cannot open again%s: %s", cdev ? " by iommufd" : "", strerror(-r));
+		char driver[256];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), DEVICES "%s/driver", bdf);
+		n = readlink(path, driver, sizeof(driver));
+		failed("cannot open again%s: %s (driver: %.*s)", cdev ? " by iommufd" : "",
+		       strerror(-r), n < 0 ? 4 : (int)n, n < 0 ? "none" : driver);
 		return;
 	}
 	all->cdevs += cdev;
