@@ -763,6 +763,14 @@ static uint32_t alias_flags(const struct mark_item *item)
 /* Whether the kernel can make every alias of the mark, before any is made. */
 static int check_possible(struct device *d)
 {
+	_cleanup_free_ char *message = NULL;
+	struct pci_msix msix;
+
+	/* If it cannot be read, the kernel's refusal tells. */
+	if (vfio_session_find_msix(d->session, &msix) == 0 &&
+	    mark_find_msix(d->mark, &msix, &message))
+		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_IMPOSSIBLE, "%s; change the mark",
+				     message ?: "it has no sense");
 	for (size_t i = 0; i < d->mark->n_items; i++) {
 		const struct mark_item *item = &d->mark->items[i];
 		uint32_t types, flags;

@@ -268,26 +268,10 @@ static void mend_rule(struct context *c, const char *how)
 	     c->rule ?: "the rule that sets the mark");
 }
 
-/* The first item of the mark that the kernel refuses for the pages @start to @end, or NULL. */
-static const struct mark_item *find_meeting(const struct mark *mark, unsigned int bar,
-					    uint64_t start, uint64_t end)
-{
-	for (size_t i = 0; i < mark->n_items; i++) {
-		const struct mark_item *item = &mark->items[i];
-
-		if (item->bar == bar && item->offset < end && start < item->offset + item->length)
-			return item;
-	}
-	return NULL;
-}
-
 static enum explain_state check_sense(struct context *c)
 {
-	_cleanup_free_ char *message = NULL, *shown = NULL;
+	_cleanup_free_ char *message = NULL;
 	_cleanup_mark_ struct mark *mark = NULL;
-	const struct mark_item *item = NULL;
-	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
-	uint64_t start, end;
 	struct pci_msix msix;
 	int r;
 
@@ -300,18 +284,10 @@ static enum explain_state check_sense(struct context *c)
 	}
 	if (r < 0)
 		return unknown(c, "%s", strerror(-r));
-	if (sysfs_find_msix(c->sysfs_fd, &msix) == 0) { /* which takes root to see */
-		layout_msix_pages(&msix, &start, &end);
-		item = find_meeting(mark, msix.bar, start, end);
-	}
-	if (item) {
-		shown = printable(item->text, item->text_length);
+	/* Which takes root to see */
+	if (sysfs_find_msix(c->sysfs_fd, &msix) == 0 && mark_find_msix(mark, &msix, &message)) {
 		mend_rule(c, "change it");
-		return fails(c,
-			     "%s meets the pages of the MSI-X table, %s+%s, which can have no "
-			     "alias",
-			     shown ?: "", format_size(offset, start),
-			     format_size(length, end - start));
+		return fails(c, "%s", message ?: strerror(ENOMEM));
 	}
 	c->mark = TAKE_PTR(mark);
 	return holds(c, "%zu item%s that fit%s the BARs", c->mark->n_items,

@@ -39,14 +39,6 @@ static int extend(struct layout *layout, uint64_t end, enum layout_kind kind,
 	return 0;
 }
 
-void layout_msix_pages(const struct pci_msix *msix, uint64_t *ret_start, uint64_t *ret_end)
-{
-	uint64_t page = page_size();
-
-	*ret_start = msix->offset & ~(page - 1);
-	*ret_end = (msix->offset + msix->size + page - 1) & ~(page - 1);
-}
-
 /* Adds what has no alias up to @end. */
 static int extend_unclaimed(struct layout *layout, uint64_t end, const struct pci_msix *msix)
 {
@@ -55,7 +47,7 @@ static int extend_unclaimed(struct layout *layout, uint64_t end, const struct pc
 	if (msix) {
 		uint64_t start, past;
 
-		layout_msix_pages(msix, &start, &past);
+		pci_msix_pages(msix, &start, &past);
 		r = extend(layout, start < end ? start : end, LAYOUT_PLAIN, NULL);
 		if (r < 0)
 			return r;

@@ -7,9 +7,6 @@
 #include "sysfs.h"
 #include "util.h"
 
-/* The pages of the MSI-X table, of which no alias is possible: bytes from the BAR's start. */
-void layout_msix_pages(const struct pci_msix *msix, uint64_t *ret_start, uint64_t *ret_end);
-
 enum layout_kind {
 	LAYOUT_PLAIN, /* no alias: uncached, in VFIO's own mapping */
 	LAYOUT_WC,

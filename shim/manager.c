@@ -65,6 +65,7 @@ static void drop_device(struct device **p, void (*farewell)(struct device *))
 {
 	struct device *device = *p;
 
+	service_go_on();
 	*p = device->next;
 	farewell(device);
 	device_free(device);
@@ -78,6 +79,7 @@ static void let_go(struct manager *m, struct device **p)
 {
 	struct device *device = *p;
 
+	service_go_on();
 	*p = device->next;
 	device_withdraw(device);
 	device->next = m->leaving;
@@ -123,6 +125,7 @@ static void handle_event(const struct udev_event *event, void *userdata)
 			}
 		}
 		(*p)->seen = true;
+		service_go_on();
 		device_handle(*p, event);
 	}
 }
@@ -206,11 +209,14 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
 	(void)source;
 	(void)info;
-	/* What is older than that must not come after it. */
-	(void)udev_source_dispatch(m->udev); /* lost events are no matter now */
-	(void)enumerate(m);		     /* logged */
-	for (struct device *device = m->devices; device; device = device->next)
+	/* What is older than that must not come after it; lost events are no matter now. */
+	while (udev_source_dispatch(m->udev) != 0)
+		;
+	(void)enumerate(m); /* logged */
+	for (struct device *device = m->devices; device; device = device->next) {
+		service_go_on();
 		device_reload(device);
+	}
 	return 0;
 }
 

@@ -422,6 +422,30 @@ static int check_item(const struct mark *mark, size_t i, const struct pci_bar ba
 	return 0;
 }
 
+const struct mark_item *mark_find_msix(const struct mark *mark, const struct pci_msix *msix,
+				       char **ret_message)
+{
+	_cleanup_free_ char *text = NULL;
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+	const struct mark_item *item = mark->items;
+	uint64_t start, end;
+
+	pci_msix_pages(msix, &start, &end);
+	while (item < mark->items + mark->n_items &&
+	       (item->bar != msix->bar || item->offset >= end ||
+		item->offset + item->length <= start))
+		item++;
+	if (item == mark->items + mark->n_items)
+		return NULL;
+	text = printable(item->text, item->text_length);
+	if (asprintf(ret_message,
+		     "%s meets the pages of the MSI-X table, %s+%s, which can have no alias",
+		     text ?: "an item", format_size(offset, start),
+		     format_size(length, end - start)) < 0)
+		*ret_message = NULL;
+	return item;
+}
+
 int mark_check(struct mark *mark, const struct pci_bar bars[static PCI_BARS], char **ret_message)
 {
 	for (size_t i = 0; i < mark->n_items; i++) {

@@ -88,6 +88,14 @@ int mark_parse(const struct mark_text *text, struct mark **ret, char **ret_messa
  */
 int mark_check(struct mark *mark, const struct pci_bar bars[static PCI_BARS], char **ret_message);
 
+/*
+ * The first item of the mark that meets the pages of the MSI-X table, in which the kernel makes no
+ * alias, or NULL.
+ * @ret_message: what is wrong, if there is one; to be freed, or NULL for lack of memory
+ */
+const struct mark_item *mark_find_msix(const struct mark *mark, const struct pci_msix *msix,
+				       char **ret_message);
+
 struct mark *mark_free(struct mark *mark);
 DEFINE_CLEANUP(struct mark *, mark_free)
 #define _cleanup_mark_ _cleanup_(mark_freep)

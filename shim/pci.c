@@ -143,3 +143,11 @@ int pci_find_msix(const uint8_t *config, size_t length, struct pci_msix *ret)
 	}
 	return -ENOENT;
 }
+
+void pci_msix_pages(const struct pci_msix *msix, uint64_t *ret_start, uint64_t *ret_end)
+{
+	uint64_t page = page_size();
+
+	*ret_start = msix->offset & ~(page - 1);
+	*ret_end = (msix->offset + msix->size + page - 1) & ~(page - 1);
+}

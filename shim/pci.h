@@ -65,4 +65,7 @@ int pci_parse_resource(const char *text, struct pci_bar ret[static PCI_BARS]);
  */
 int pci_find_msix(const uint8_t *config, size_t length, struct pci_msix *ret);
 
+/* The pages of the MSI-X table, of which no alias is possible: bytes from the BAR's start. */
+void pci_msix_pages(const struct pci_msix *msix, uint64_t *ret_start, uint64_t *ret_end);
+
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "service.h"
 
+#include <inttypes.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
 #include <systemd/sd-login.h>
 
 #include "log.h"
@@ -38,6 +40,15 @@ static int job_type(char **ret)
 		return replace_string(ret, "");
 	r = sd_bus_get_property_string(bus, SYSTEMD, job, SYSTEMD ".Job", "JobType", NULL, ret);
 	return r < 0 ? r : 0;
+}
+
+/* The longest that the steps of one device may take */
+#define DEVICE_USEC (90 * UINT64_C(1000000))
+
+void service_go_on(void)
+{
+	/* Of the two the timeout counts while the service starts or stops. */
+	(void)sd_notifyf(false, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, DEVICE_USEC);
 }
 
 bool service_restarts(void)

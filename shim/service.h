@@ -17,6 +17,12 @@
  */
 bool service_restarts(void);
 
+/*
+ * Tells systemd that the start, the stop or the reload goes on, of which each device may take
+ * seconds: it is reset when it is opened, and when it is given back.
+ */
+void service_go_on(void);
+
 /* The service's unit as systemd has it; the words are those of org.freedesktop.systemd1(5). */
 struct service_unit {
 	char *load_state;   /* "loaded", "not-found", "masked", ... */

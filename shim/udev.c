@@ -120,18 +120,16 @@ static void handle(struct udev_source *source, struct udev_device *device)
 
 int udev_source_dispatch(struct udev_source *source)
 {
-	for (;;) {
-		_cleanup_(udev_device_unrefp) struct udev_device *device = NULL;
+	_cleanup_(udev_device_unrefp) struct udev_device *device = NULL;
 
+	do {
 		errno = 0;
 		device = udev_monitor_receive_device(source->monitor);
-		if (device)
-			handle(source, device);
-		else if (errno == ENOBUFS)
-			return -ENOBUFS;
-		else if (errno != EINTR)
-			return 0;
-	}
+	} while (!device && errno == EINTR);
+	if (!device)
+		return errno == ENOBUFS ? -ENOBUFS : 0;
+	handle(source, device);
+	return 1;
 }
 
 int udev_source_enumerate(struct udev_source *source)

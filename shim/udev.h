@@ -35,7 +35,10 @@ struct udev_source *udev_source_free(struct udev_source *source);
 /* Readable when udev_source_dispatch() has something to do. */
 int udev_source_fd(struct udev_source *source);
 
-/* Handles all events that are there. Returns 0, or -ENOBUFS if some were lost: enumerate. */
+/*
+ * Handles one event, if there is one.
+ * Returns 1 if it has, 0 if there was none, -ENOBUFS if some were lost: enumerate.
+ */
 int udev_source_dispatch(struct udev_source *source);
 
 /*

@@ -461,6 +461,21 @@ static int get_region_info(struct vfio_session *session, uint32_t index,
 	}
 }
 
+int vfio_session_find_msix(struct vfio_session *session, struct pci_msix *ret)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info),
+					 .index = VFIO_PCI_CONFIG_REGION_INDEX };
+	uint8_t config[PCI_CONFIG_SIZE];
+	ssize_t n;
+
+	if (ioctl(session->fd, VFIO_DEVICE_GET_REGION_INFO, &info) < 0)
+		return -errno;
+	n = pread(session->fd, config, sizeof(config), (off_t)info.offset);
+	if (n < 0)
+		return -errno;
+	return pci_find_msix(config, (size_t)n, ret);
+}
+
 /* Returns -ENOENT if the region is not an alias. */
 static int read_alias(struct vfio_session *session, uint32_t index, struct vfio_alias *ret)
 {

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pci.h"
 #include "util.h"
 
 struct vfio_owner;
@@ -95,6 +96,9 @@ int vfio_session_probe_aliases(struct vfio_session *session);
  */
 int vfio_session_get_possible(struct vfio_session *session, unsigned int bar, uint32_t *ret_types,
 			      uint32_t *ret_flags);
+
+/* Finds the MSI-X table. Returns as pci_find_msix() does, or -errno. */
+int vfio_session_find_msix(struct vfio_session *session, struct pci_msix *ret);
 
 /* Makes an alias, or finds that it is there. Errors: those of VFIO_ALIAS_CREATE. */
 int vfio_session_create_alias(struct vfio_session *session, const struct vfio_alias *alias);

@@ -34,13 +34,16 @@ class Group(story.Story):
         self.assertEqual(os.readlink(sysfs(FIRST, "iommu_group")),
                          os.readlink(sysfs(SECOND, "iommu_group")))
 
-    def start(self, marks):
+    def write(self, marks):
         """By address: other devices of the guest have the same ids."""
         with open(story.RULES, "w", encoding="ascii") as f:
             for bdf, properties in marks.items():
                 values = "".join(f', ENV{{{name}}}="{value}"'
                                  for name, value in properties.items())
                 f.write(f'ACTION!="remove", SUBSYSTEM=="pci", KERNEL=="{bdf}"{values}\n')
+
+    def start(self, marks):
+        self.write(marks)
         story.systemctl("start")
 
     def assertWc(self, bdf):
@@ -67,6 +70,25 @@ class Group(story.Story):
         vfio.unbind(SECOND)
         self.wait_for(FIRST, "published")
         self.assertWc(FIRST)
+
+    def test_both_are_given_back_to_their_drivers(self):
+        """Neither can be while VFIO has the group by the other."""
+        subprocess.run(["modprobe", "uio_pci_generic"], check=True)
+        for bdf in FIRST, SECOND:
+            vfio.bind(bdf, "uio_pci_generic")
+            self.addCleanup(vfio.unbind, bdf)
+        forced = {bdf: {**mark, "VFIO_ALIAS_BIND": "force"}
+                  for bdf, mark in ((FIRST, FIRST_MARK), (SECOND, SECOND_MARK))}
+        for name, end in {"stop": lambda: story.systemctl("stop"),
+                          "unmark": lambda: (self.write({}), story.systemctl("reload"))}.items():
+            with self.subTest(name):
+                self.start(forced)
+                self.assertEqual(story.status(SECOND)["state"], "published")
+                end()
+                for bdf in FIRST, SECOND:
+                    self.wait_for(bdf, None)
+                    self.assertEqual(os.path.basename(os.readlink(sysfs(bdf, "driver"))),
+                                     "uio_pci_generic")
 
     def test_another_user_of_the_device_is_named_and_waited_for(self):
         subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)

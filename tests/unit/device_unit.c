@@ -234,6 +234,11 @@ static const struct obstacle {
 	  OBSTACLE_BUSY,
 	  "in use under another memory type, or by the kernel" },
 	{ "MSI-X",
+	  { .msix = { 2, 0x2000, 0x10 } },
+	  MARK([MARK_ALIAS] = "2:wc@0+4K 2:wc@8K+8K"),
+	  OBSTACLE_STOP,
+	  "2:wc@8K+8K meets the pages of the MSI-X table, 8K+4K, which can have no alias; change" },
+	{ "an MSI-X table that cannot be read",
 	  { .create = -EINVAL },
 	  MARK([MARK_ALIAS] = "2:wc@4K+8K"),
 	  OBSTACLE_EVENT,
@@ -727,6 +732,19 @@ Test(device, a_mark_that_is_not_possible_costs_nobody_an_alias)
 	mark.value[MARK_ALIAS] = "2:uc@0+1M 2:wc@1M+1M";
 	tell(UDEV_PRESENT);
 	expect("impossible", DEVICE_WAITING, "cannot give the memory type wc");
+	cr_expect(machine.session);
+	cr_expect_eq(machine.n_aliases, 1);
+}
+
+Test(device, nor_does_a_mark_that_meets_the_msix_table)
+{
+	machine.msix = (struct pci_msix){ 2, 1 << 20, 0x10 };
+	mark.value[MARK_ALIAS] = "2:wc@0+1M";
+	appear();
+	tell(UDEV_PRESENT);
+	mark.value[MARK_ALIAS] = "2:wc@0+2M";
+	tell(UDEV_PRESENT);
+	expect("impossible", DEVICE_WAITING, "meets the pages of the MSI-X table");
 	cr_expect(machine.session);
 	cr_expect_eq(machine.n_aliases, 1);
 }

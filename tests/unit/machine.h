@@ -372,6 +372,12 @@ int vfio_session_probe_aliases(struct vfio_session *session)
 	return machine.probe;
 }
 
+int vfio_session_find_msix(struct vfio_session *session, struct pci_msix *ret)
+{
+	(void)session;
+	return sysfs_find_msix(STDERR_FILENO, ret);
+}
+
 int vfio_session_get_possible(struct vfio_session *session, unsigned int bar, uint32_t *ret_types,
 			      uint32_t *ret_flags)
 {

@@ -101,7 +101,7 @@ int udev_source_dispatch(struct udev_source *source)
 	machine.handler(&event, machine.userdata);
 	free(machine.events[0].uuid);
 	memmove(machine.events, machine.events + 1, --machine.n * sizeof(*machine.events));
-	return 0;
+	return 1;
 }
 
 /* Nobody waits for a minute here: when there is nothing, its time is over at once. */

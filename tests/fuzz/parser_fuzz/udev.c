@@ -273,11 +273,15 @@ static void check_database(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct udev_source *source = NULL;
+	int r;
 
 	events = (struct input){ data, data + size };
 	check_database();
 	check(udev_source_new(on_event, &known, &source) == 0);
-	check(udev_source_dispatch(source) == 0);
+	do
+		r = udev_source_dispatch(source);
+	while (r > 0);
+	check(r == 0);
 	udev_source_free(source);
 	mark_text_clear(&known);
 	return 0;
