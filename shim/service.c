@@ -42,11 +42,19 @@ static int job_type(char **ret)
 	return r < 0 ? r : 0;
 }
 
-/* The longest that the steps of one device may take */
+/* The longest that the steps of one device may take, and how often it is worth telling */
 #define DEVICE_USEC (90 * UINT64_C(1000000))
+#define GO_ON_SECONDS 10
 
 void service_go_on(void)
 {
+	static time_t told;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	if (told && now.tv_sec - told < GO_ON_SECONDS)
+		return;
+	told = now.tv_sec;
 	/* Of the two the timeout counts while the service starts or stops. */
 	(void)sd_notifyf(false, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, DEVICE_USEC);
 }

@@ -23,7 +23,10 @@ int store_take(const char *name);
 /* Whether a descriptor of that name was received and not taken yet. */
 bool store_has(const char *name);
 
-/* Has systemd keep a copy of @fd. In effect after store_sync(). Returns 0 or -errno. */
+/*
+ * Has systemd keep a copy of @fd. Nobody has to wait for that: what a process has sent, systemd
+ * reads before it hears that the process has ended. Returns 0 or -errno.
+ */
 int store_keep(const char *name, int fd);
 
 /* Has systemd close its copy. In effect after store_sync(). */

@@ -306,7 +306,7 @@ int vfio_session_keep(struct vfio_session *session)
 	if (r < 0)
 		return r;
 	session->kept = true;
-	return store_sync();
+	return 0;
 }
 
 struct vfio_session *vfio_session_close(struct vfio_session *session)
