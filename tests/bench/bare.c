@@ -84,6 +84,9 @@ int main(int argc, char **argv)
 {
 	double start = now();
 
+	/* As a program that has run for a while: nothing has to be read or linked first. */
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		die("mlockall");
 	if (argc == 3 && !strcmp(argv[1], "follow")) {
 		follow(argv[2]);
 		publish(argv[2]);

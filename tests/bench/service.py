@@ -28,7 +28,7 @@ def is_edu(bdf):
 
 
 def never_reset(bdf):
-    """A reset takes 100 ms of waiting, beside which all else looks small."""
+    """A reset is QEMU's work for the most part, and the more the more devices there are."""
     with open(sysfs(bdf, "reset_method"), "w", encoding="ascii") as f:
         f.write("\n")
 
