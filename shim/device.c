@@ -663,7 +663,8 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 		return stop_and_tell(
 			d, OBSTACLE_STOP, MESSAGE_NO_IOMMU,
 			"the IOMMU does not remap the device's interrupts: enable that in the "
-			"firmware, or accept it with vfio_iommu_type1.allow_unsafe_interrupts=1");
+			"firmware, or accept it with vfio_iommu_type1.allow_unsafe_interrupts=1 "
+			"and reload the service");
 	case -EPERM:
 		return stop_and_tell(
 			d, OBSTACLE_STOP, MESSAGE_NO_MODULE,

@@ -25,6 +25,7 @@
 #define DEVICE_DIRECTORY SYSFS_PCI_DEVICES "/"
 
 /* That which the patched modules have and stock ones have not. */
+#define SERIES "6.12" /* of kernels that kernel/patches is for */
 #define CORE_SYMBOL "vfio_pci_core_enable"
 #define FEATURE_SYMBOL "vfio_pci_alias_feature"	     /* in vfio-pci-core */
 #define FILE_NEEDS_SYMBOL "vfio_device_mapping_file" /* vfio-pci-core uses vfio's */
@@ -206,26 +207,64 @@ static enum explain_state check_device(struct context *c)
 	return holds(c, "%04x:%04x%s", c->ids.vendor, c->ids.device, shown ?: "");
 }
 
-/* What a mark is most likely meant for: the largest BAR that can have an alias, or -1. */
-static int largest_bar(const struct context *c)
-{
-	uint64_t length = page_size() - 1;
-	int largest = -1;
+struct range {
+	uint64_t start, end;
+};
 
-	for (int i = 0; i < PCI_BARS; i++)
-		if (c->bars[i].kind == PCI_BAR_MEMORY && c->bars[i].length > length) {
-			largest = i;
-			length = c->bars[i].length;
-		}
-	return largest;
+/* What of a BAR can have an alias; @msix: the table that is in it, whose larger side it is then */
+static struct range usable_range(const struct pci_bar *bar, const struct pci_msix *msix)
+{
+	uint64_t start, past;
+
+	if (bar->kind != PCI_BAR_MEMORY)
+		return (struct range){};
+	if (!msix)
+		return (struct range){ 0, bar->length };
+	pci_msix_pages(msix, &start, &past);
+	if (past < bar->length && bar->length - past > start)
+		return (struct range){ past, bar->length };
+	return (struct range){ 0, start < bar->length ? start : bar->length };
+}
+
+#define ITEM_SIZE (sizeof("0:wc@+") + 2 * (size_t)FORMAT_SIZE_MAX)
+
+/*
+ * What a mark is most likely meant for: the largest range of a BAR that can have an alias. Returns
+ * @buffer, or NULL if there is none.
+ */
+static const char *largest_item(const struct context *c, char buffer[static ITEM_SIZE])
+{
+	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
+	uint64_t largest = page_size() - 1;
+	const char *item = NULL;
+	struct pci_msix msix;
+	/* Not everybody may see it; who marks a device may. */
+	bool has_msix = sysfs_find_msix(c->sysfs_fd, &msix) == 0;
+
+	for (unsigned int i = 0; i < PCI_BARS; i++) {
+		struct range range = usable_range(&c->bars[i],
+						  has_msix && msix.bar == i ? &msix : NULL);
+
+		if (range.end - range.start <= largest)
+			continue;
+		largest = range.end - range.start;
+		item = buffer;
+		if (largest == c->bars[i].length)
+			snprintf(buffer, ITEM_SIZE, "%u:wc", i);
+		else
+			snprintf(buffer, ITEM_SIZE, "%u:wc@%s+%s", i,
+				 format_size(offset, range.start), format_size(length, largest));
+	}
+	return item;
 }
 
 static enum explain_state check_mark(struct context *c)
 {
 	_cleanup_free_ char *shown = NULL;
 	bool initialized = false;
-	const char *value;
-	int bar, searched, r;
+	char buffer[ITEM_SIZE];
+	const char *value, *item;
+	int searched, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
 	searched = udev_rules_search(c->root, &c->ids, &c->rule);
@@ -246,15 +285,15 @@ static enum explain_state check_mark(struct context *c)
 		     c->bdf);
 		return fails(
 			c,
-			"udev has no VFIO_ALIAS for it, though %s looks as if it set one: udev "
-			"has not read it, or does not apply it (udevadm test " DEVICE_DIRECTORY
-			"%s tells)",
+			"udev has no VFIO_ALIAS for it, though %s looks as if it set one: to "
+			"nothing, or udev has not read it, or does not apply it (udevadm test "
+			DEVICE_DIRECTORY "%s tells)",
 			c->rule, c->bdf);
 	}
-	bar = largest_bar(c);
-	if (bar < 0)
+	item = largest_item(c, buffer);
+	if (!item)
 		return fails(c, "not marked, and it has no BAR that can have an alias");
-	mend(c, "vfio-alias mark %s %d:wc", c->bdf, bar);
+	mend(c, "vfio-alias mark %s %s", c->bdf, item);
 	return fails(c, "%s, and %s%s",
 		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it",
 		     searched == -ENOENT ? "no file of rules mentions it" :
@@ -264,7 +303,7 @@ static enum explain_state check_mark(struct context *c)
 
 static void mend_rule(struct context *c, const char *how)
 {
-	mend(c, "%s in %s, then: systemctl reload " SERVICE, how,
+	mend(c, "%s in %s, then: systemctl reload-or-restart " SERVICE, how,
 	     c->rule ?: "the rule that sets the mark");
 }
 
@@ -355,12 +394,12 @@ static enum explain_state check_noiommu_mode(struct context *c)
 	if (r < 0)
 		return unknown(c, SYSFS_NOIOMMU_MODE ": %s", strerror(-r));
 	if (r == 0) {
-		mend(c, "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload " SERVICE);
+		mend(c, "echo Y > " SYSFS_NOIOMMU_MODE " && systemctl reload-or-restart " SERVICE);
 		return fails(c, "VFIO_ALIAS_NOIOMMU=1, but VFIO's no-IOMMU mode is off");
 	}
 	if (sysfs_has_vfio(c->sysfs_fd)) {
 		mend(c,
-		     "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind && systemctl reload " SERVICE,
+		     "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind && systemctl reload-or-restart " SERVICE,
 		     c->bdf, c->bdf);
 		return fails(c, "the device was bound before no-IOMMU mode was on");
 	}
@@ -449,6 +488,13 @@ static int find_loaded_symbols(const struct context *c, bool *ret_core, bool *re
 
 static void mend_install(struct context *c, const char *then)
 {
+	struct utsname kernel;
+
+	if (uname(&kernel) == 0 && strncmp(kernel.release, SERIES ".", strlen(SERIES ".")) != 0) {
+		mend(c, "boot a kernel that the series is for: apt install linux-image-" SERIES
+			"-amd64");
+		return;
+	}
 	mend(c,
 	     "in the sources of vfio-alias-shim: kernel/build --kver \"$(uname -r)\" modules && "
 	     "install -D -m 644 -t \"/lib/modules/$(uname -r)/updates\" modules/*.ko && depmod%s",
@@ -659,6 +705,8 @@ static enum explain_state check_service(struct context *c)
 	}
 	if (streq(unit->active_state, "active") || streq(unit->active_state, "reloading"))
 		return holds(c, "%s, pid %d", unit->active_state, (int)unit->main_pid);
+	if (status_service() == STATUS_SERVICE_RUNNING)
+		return holds(c, "it runs, started by hand; systemd has it %s", unit->active_state);
 	if (streq(unit->load_state, "not-found")) {
 		mend(c, "install vfio-alias-shim, then: systemctl daemon-reload && "
 			"systemctl start " SERVICE);
@@ -931,7 +979,8 @@ static bool is_session_open(const struct context *c, int status_error)
 {
 	/* What an end of the service has left is not the service's. */
 	if (c->service_error == 0 && !streq(c->service.active_state, "active") &&
-	    !streq(c->service.active_state, "reloading"))
+	    !streq(c->service.active_state, "reloading") &&
+	    status_service() != STATUS_SERVICE_RUNNING)
 		return false;
 	if (status_error == -ENOENT)
 		return false; /* it knows nothing of the device */

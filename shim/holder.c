@@ -97,7 +97,13 @@ static int read_name(int dirfd, char ret[static 16])
 	return 0;
 }
 
-int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+/*
+ * The first process for which @match is true, which sets the file of @holder.
+ * Returns 0, -ENOENT if there is none, or -errno.
+ */
+static int find_process(const char *proc,
+			bool (*match)(int process_fd, const void *what, struct holder *holder),
+			const void *what, struct holder *ret)
 {
 	_cleanup_closedir_ DIR *processes = opendir(proc);
 
@@ -112,7 +118,7 @@ int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, str
 		if (fd < 0)
 			return fd;
 		/* A process that goes away, or is not ours to see, is not the one. */
-		if (find_mapping(fd, bdf, bar, holder.file) < 0)
+		if (!match(fd, what, &holder))
 			continue;
 		r = read_name(fd, holder.name);
 		if (r == -ENOMEM)
@@ -122,6 +128,23 @@ int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, str
 		*ret = holder;
 		return 0;
 	}
+}
+
+struct mapped {
+	const char *bdf;
+	unsigned int bar;
+};
+
+static bool has_mapped(int process_fd, const void *what, struct holder *holder)
+{
+	const struct mapped *mapped = what;
+
+	return find_mapping(process_fd, mapped->bdf, mapped->bar, holder->file) == 0;
+}
+
+int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+{
+	return find_process(proc, has_mapped, &(struct mapped){ bdf, bar }, ret);
 }
 
 /* Whether the process of directory @process_fd has a descriptor of a file that ends in @tail. */
@@ -163,32 +186,26 @@ static bool is_among(pid_t pid, const pid_t pids[], size_t n)
 	return false;
 }
 
+struct opened {
+	const char *tail; /* of the file's path */
+	const pid_t *except;
+	size_t n;
+};
+
+static bool has_opened(int process_fd, const void *what, struct holder *holder)
+{
+	const struct opened *opened = what;
+
+	if (is_among(holder->pid, opened->except, opened->n) || !has_open(process_fd, opened->tail))
+		return false;
+	snprintf(holder->file, sizeof(holder->file), "%s", strrchr(opened->tail, '/') + 1);
+	return true;
+}
+
 int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
 		     struct holder *ret)
 {
-	_cleanup_closedir_ DIR *processes = opendir(proc);
-
-	if (!processes)
-		return -errno;
-
-	for (;;) {
-		struct holder holder = {};
-		_cleanup_close_ int fd = next_process(processes, &holder.pid);
-		int r;
-
-		if (fd < 0)
-			return fd;
-		if (is_among(holder.pid, except, n) || !has_open(fd, tail))
-			continue;
-		r = read_name(fd, holder.name);
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0)
-			continue;
-		snprintf(holder.file, sizeof(holder.file), "%s", strrchr(tail, '/') + 1);
-		*ret = holder;
-		return 0;
-	}
+	return find_process(proc, has_opened, &(struct opened){ tail, except, n }, ret);
 }
 
 /* A line of maps, proc_pid_maps(5). */

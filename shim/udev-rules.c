@@ -14,7 +14,11 @@ static const char *const directories[] = {
 	"/usr/lib/udev/rules.d",
 };
 
-/* Reads one rule, its continuation lines joined. Returns how many lines it has, 0 at the end. */
+/*
+ * Reads one rule, its continuation lines joined, or one comment, which is an empty rule. A comment
+ * can be between the lines of a rule, and is not continued itself, whatever it ends in.
+ * Returns how many lines that has, 0 at the end.
+ */
 static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char **ret)
 {
 	_cleanup_free_ char *rule = NULL;
@@ -27,6 +31,12 @@ static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char 
 		char *grown;
 
 		n++;
+		if ((*line)[strspn(*line, " \t")] == '#') {
+			if (n > 1)
+				continue;
+			rule = strdup("");
+			break;
+		}
 		if ((*line)[length - 1] == '\n')
 			length--;
 		more = length > 0 && (*line)[length - 1] == '\\';
@@ -41,9 +51,8 @@ static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char 
 		if (!more)
 			break;
 	}
-	if (n > 0)
-		*ret = TAKE_PTR(rule);
-	return n;
+	*ret = TAKE_PTR(rule);
+	return *ret ? n : 0;
 }
 
 /* Whether a rule assigns to the property; "==" and "!=" compare it. */
@@ -92,7 +101,7 @@ int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigne
 		lines = read_rule(rules, &line, &allocated, &rule);
 		if (lines == 0)
 			return r;
-		if (rule[strspn(rule, " \t")] == '#' || !sets_mark(rule))
+		if (!sets_mark(rule))
 			continue;
 		if (has_bdf(rule, device->bdf) ||
 		    (has_id(rule, device->vendor) && has_id(rule, device->device))) {

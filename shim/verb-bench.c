@@ -261,7 +261,7 @@ static void tell_unrestored(const struct side *side)
 static int measure_side(struct task *task, enum bench_side i)
 {
 	struct side *side = &task->sides[i];
-	bool terminal = isatty(STDERR_FILENO);
+	bool terminal = verb_is_terminal(STDERR_FILENO);
 	enum bench_end end;
 
 	if (side->why_not)

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <getopt.h>
-
 #include "explain.h"
 #include "json.h"
 #include "verb.h"
@@ -96,48 +94,22 @@ static struct json_object *to_json(const char *bdf, const struct explanation *ex
 
 int verb_explain(int argc, char *argv[])
 {
-	enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "no-color", no_argument, NULL, OPTION_NO_COLOR },
-		{ "help", no_argument, NULL, 'h' },
-		{},
-	};
 	_cleanup_explanation_ struct explanation explanation = {};
-	char bdf[PCI_BDF_SIZE];
-	bool json = false, colour = true;
-	int option, r;
+	struct verb_view view;
+	int r;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-		switch (option) {
-		case OPTION_JSON:
-			json = true;
-			break;
-		case OPTION_NO_COLOR:
-			colour = false;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return verb_end();
-		default:
-			return VERB_USAGE;
-		}
-	}
-	if (argc - optind != 1)
-		return verb_usage("explain takes the address of one device");
-	r = verb_parse_bdf(argv[optind], bdf);
-	if (r != VERB_DONE)
+	if (!verb_read_view(argc, argv, usage, &view, &r))
 		return r;
 
-	r = explain("", bdf, &explanation);
+	r = explain("", view.bdf, &explanation);
 	if (r < 0) {
-		verb_say("%s: %s", bdf, strerror(-r));
+		verb_say("%s: %s", view.bdf, strerror(-r));
 		return VERB_FAILED;
 	}
-	if (json) {
-		r = verb_print_json(to_json(bdf, &explanation));
+	if (view.json) {
+		r = verb_print_json(to_json(view.bdf, &explanation));
 	} else {
-		print_text(bdf, &explanation, colour && verb_use_colour());
+		print_text(view.bdf, &explanation, view.colour);
 		r = verb_end();
 	}
 	return r == VERB_DONE && !explanation.proven ? VERB_FAILED : r;

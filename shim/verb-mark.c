@@ -99,6 +99,7 @@ static int check_mark(const struct mark_text *text, const char *bdf)
 	_cleanup_free_ char *message = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	struct pci_bar bars[PCI_BARS];
+	struct pci_msix msix;
 	int r;
 
 	r = mark_parse(text, &mark, &message);
@@ -116,6 +117,9 @@ static int check_mark(const struct mark_text *text, const char *bdf)
 	if (r < 0)
 		return failed(r, bdf);
 	r = mark_check(mark, bars, &message);
+	/* Who may not see the table may not write a rule either. */
+	if (r == 0 && sysfs_find_msix(fd, &msix) == 0 && mark_find_msix(mark, &msix, &message))
+		r = message ? -EINVAL : -ENOMEM;
 	if (r == -EINVAL) {
 		verb_say("%s: %s", bdf, message);
 		return VERB_FAILED;
@@ -127,18 +131,23 @@ static int check_mark(const struct mark_text *text, const char *bdf)
 static void on_marked(const struct udev_event *event, void *userdata)
 {
 	struct order *order = userdata;
-	const char *value = event->mark.value[MARK_ALIAS];
-	_cleanup_free_ char *shown = printable(value ?: "", strlen(value ?: ""));
+	_cleanup_free_ char *shown = NULL;
+	const char *value;
+	size_t i = 0;
 
-	if (mark_text_equal(&event->mark, &order->mark)) {
+	while (i < MARK_PROPERTIES && streq(event->mark.value[i], order->mark.value[i]))
+		i++;
+	if (i == MARK_PROPERTIES) {
 		printf("%s: marked\n", event->bdf);
 		return;
 	}
 	order->overruled = true;
-	verb_say("%s: another rule changes the mark: VFIO_ALIAS is \"%s\"; "
+	value = event->mark.value[i] ?: "";
+	shown = printable(value, strlen(value));
+	verb_say("%s: another rule changes the mark: %s is \"%s\"; "
 		 "grep -r VFIO_ALIAS " RULE_DIRECTORY " " RULE_RUNTIME_DIRECTORY
 		 " /usr/lib/udev/rules.d",
-		 event->bdf, shown ?: "");
+		 event->bdf, mark_property_names[i], shown ?: "");
 }
 
 static void on_unmarked(const struct udev_event *event, void *userdata)

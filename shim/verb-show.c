@@ -4,7 +4,6 @@
  * what it wants and why that is not there.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <linux/vfio_alias.h>
 #include <stdarg.h>
@@ -47,7 +46,7 @@ struct view {
 	struct holder_list holders;
 
 	enum status_service service;
-	bool is_marked;
+	bool is_marked, is_unmarked; /* neither, if what the service says cannot be read */
 	struct status status; /* if is_marked */
 
 	char *notes[NOTES_MAX]; /* what could not be seen */
@@ -97,6 +96,7 @@ static int read_service(struct view *view)
 	if (r < 0 && r != -ENOENT)
 		note(view, "what the service says of the device: %s", strerror(-r));
 	view->is_marked = r == 0;
+	view->is_unmarked = r == -ENOENT;
 	if (!view->is_marked || view->service == STATUS_SERVICE_RUNNING)
 		return 0;
 	return status_disown(&view->status, view->service, view->aliases, view->n_aliases);
@@ -436,6 +436,7 @@ static void print_head(const struct view *view)
 	       view->driver ? "driver " : "no driver", view->driver ?: "", group);
 	if (!view->is_marked) {
 		printf("%s\n",
+		       !view->is_unmarked ? "what the service says of it cannot be read" :
 		       view->service == STATUS_SERVICE_RUNNING ? "not marked" :
 		       view->service == STATUS_SERVICE_UNKNOWN ? "the service says nothing of it" :
 								 "the service is not running");
@@ -599,34 +600,10 @@ static int show(const char *bdf, bool json, bool colour)
 
 int verb_show(int argc, char *argv[])
 {
-	enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "no-color", no_argument, NULL, OPTION_NO_COLOR },
-		{ "help", no_argument, NULL, 'h' },
-		{},
-	};
-	bool json = false, colour = true;
-	char bdf[PCI_BDF_SIZE];
-	int option, r;
+	struct verb_view view;
+	int end;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-		switch (option) {
-		case OPTION_JSON:
-			json = true;
-			break;
-		case OPTION_NO_COLOR:
-			colour = false;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return verb_end();
-		default:
-			return VERB_USAGE;
-		}
-	}
-	if (argc - optind != 1)
-		return verb_usage("show wants one device, BDF");
-	r = verb_parse_bdf(argv[optind], bdf);
-	return r == VERB_DONE ? show(bdf, json, colour) : r;
+	return verb_read_view(argc, argv, usage, &view, &end) ?
+		       show(view.bdf, view.json, view.colour) :
+		       end;
 }

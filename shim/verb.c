@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "verb.h"
 
+#include <getopt.h>
 #include <json-c/json.h>
 #include <langinfo.h>
 #include <stdarg.h>
@@ -53,12 +54,18 @@ int verb_print_json(struct json_object *value)
 	return verb_end();
 }
 
+bool verb_is_terminal(int fd)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fd) && term && *term && !streq(term, "dumb");
+}
+
 bool verb_use_colour(void)
 {
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no_color = getenv("NO_COLOR");
 
-	return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && term && *term &&
-	       !streq(term, "dumb");
+	return verb_is_terminal(STDOUT_FILENO) && (!no_color || !*no_color);
 }
 
 bool verb_use_unicode(void)
@@ -75,4 +82,39 @@ int verb_parse_bdf(const char *text, char ret[static PCI_BDF_SIZE])
 	shown = printable(text, strlen(text));
 	return verb_usage("\"%s\" is not the address of a PCI device, such as 0000:65:00.0",
 			  shown ?: "");
+}
+
+bool verb_read_view(int argc, char *argv[], const char *usage, struct verb_view *ret, int *ret_end)
+{
+	enum { OPTION_JSON = 0x100, OPTION_NO_COLOR };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "no-color", no_argument, NULL, OPTION_NO_COLOR },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	int option;
+
+	*ret = (struct verb_view){ .colour = true };
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		switch (option) {
+		case OPTION_JSON:
+			ret->json = true;
+			break;
+		case OPTION_NO_COLOR:
+			ret->colour = false;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			*ret_end = verb_end();
+			return false;
+		default:
+			*ret_end = VERB_USAGE;
+			return false;
+		}
+	}
+	ret->colour = ret->colour && verb_use_colour();
+	*ret_end = argc - optind == 1 ? verb_parse_bdf(argv[optind], ret->bdf) :
+					verb_usage("it takes the address of one device");
+	return *ret_end == VERB_DONE;
 }

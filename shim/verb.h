@@ -44,14 +44,26 @@ int verb_print_json(struct json_object *value);
  */
 int verb_end(void);
 
-/*
- * Whether stdout is a terminal that has colours, and they are wanted: no-color.org, and
- * TERM is neither "dumb" nor missing.
- */
+/* Whether @fd is a terminal that knows control sequences: TERM is neither "dumb" nor missing. */
+bool verb_is_terminal(int fd);
+
+/* Whether stdout is one, and colours are wanted: no-color.org. */
 bool verb_use_colour(void);
 
 /* Whether stdout is to have more than ASCII. */
 bool verb_use_unicode(void);
+
+/* The command line of a verb that shows one device: [--json] [--no-color] BDF */
+struct verb_view {
+	bool json, colour;
+	char bdf[PCI_BDF_SIZE];
+};
+
+/*
+ * Reads it. @usage: what --help prints
+ * Returns whether the verb goes on; if not, it returns @ret_end.
+ */
+bool verb_read_view(int argc, char *argv[], const char *usage, struct verb_view *ret, int *ret_end);
 
 /*
  * Reads a device's address from the command line, as pci_parse_bdf() does. Returns VERB_DONE,

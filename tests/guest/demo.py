@@ -13,11 +13,10 @@ from vfio import Session, address, sysfs
 
 RULES = "/etc/udev/rules.d/80-demo.rules"
 CLIENT = "/usr/lib/vfio-alias-shim/tests/pciaccess_wc"
-BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if os.environ.get("COLOR") else ("", "")
 
 
 def title(text):
-    print(f"\n{BOLD}== {text}{PLAIN}", flush=True)
+    print(f"\n== {text}", flush=True)
 
 
 def command(*words):
@@ -28,7 +27,7 @@ def command(*words):
 def page_table(what, at, pid=None):
     entry = walk(at, pid)
     print(f"  page table, {what}: {entry['level']} page, entry {entry['entry']:#x}, "
-          f"PAT {entry['pat_index']} -> {BOLD}{entry['type']}{PLAIN}", flush=True)
+          f"PAT {entry['pat_index']} -> {entry['type']}", flush=True)
     return entry["type"]
 
 
@@ -88,7 +87,7 @@ def main():
     command("systemctl", "stop", "vfio-alias-shim")
     command("ls", "-l", sysfs(IVSHMEM, "resource2_wc"))
 
-    print(f"\n{BOLD}{IVSHMEM} under VFIO: without {stock}, with {ours}{PLAIN}")
+    print(f"\n{IVSHMEM} under VFIO: without {stock}, with {ours}")
     return ours != "WC" or stock == "WC"
 
 

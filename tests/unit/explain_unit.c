@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "explain.h"
 
+#include <sys/utsname.h>
+
 #include "machine.h"
 #include "mark.h"
 #include "scratch.h"
@@ -53,8 +55,16 @@ static struct situation {
 	int service;	       /* what service_query() returns */
 	const char *active;    /* state of the unit; NULL: "active" */
 	bool unprivileged;
-	const char *rules; /* NULL for none */
+	const char *rules;  /* NULL for none */
+	const char *kernel; /* its release; NULL for one that the series is for */
 } now;
+
+int uname(struct utsname *name)
+{
+	*name = (struct utsname){};
+	snprintf(name->release, sizeof(name->release), "%s", now.kernel ?: "6.12.9-amd64");
+	return 0;
+}
 
 int udev_read_mark(const char *bdf, struct mark_text *ret, bool *ret_initialized)
 {
@@ -314,6 +324,10 @@ static const struct {
 	  { .machine = { .no_alias_regions = true }, .mark = PLAIN },
 	  { "modules", EXPLAIN_FAILS, "has no alias regions", "kernel/build" } },
 
+	{ "a kernel that the series is not for",
+	  { .machine = { .no_alias_regions = true }, .mark = PLAIN, .kernel = "6.1.0-41-amd64" },
+	  { "modules", EXPLAIN_FAILS, "has no alias regions", "apt install linux-image-6.12" } },
+
 	{ "a driver",
 	  { .machine = { .driver = "nvme" }, .mark = PLAIN },
 	  { "driver", EXPLAIN_FAILS, "driver nvme has it", "/driver/unbind" } },
@@ -377,6 +391,18 @@ static const struct {
 	{ "an MSI-X table in another BAR",
 	  { .machine = { .msix = { 1, 0, 0x100 } }, .mark = PLAIN },
 	  { "mark's sense", EXPLAIN_HOLDS, "1 item that fits", NULL } },
+
+	{ "no mark, and a BAR that begins with the MSI-X table",
+	  { .machine = { .msix = { 2, 0, 0x100 } } },
+	  { "mark", EXPLAIN_FAILS, "no file of rules mentions it",
+	    "vfio-alias mark " MACHINE_BDF " 2:wc@4K+16380K" } },
+	{ "no mark, and a BAR that ends with the MSI-X table",
+	  { .machine = { .msix = { 2, (16 << 20) - 0x100, 0x100 } } },
+	  { "mark", EXPLAIN_FAILS, "no file of rules mentions it",
+	    "vfio-alias mark " MACHINE_BDF " 2:wc@0+16380K" } },
+	{ "no mark, and nothing but the MSI-X table",
+	  { .machine = { .msix = { 2, 0, 16 << 20 } } },
+	  { "mark", EXPLAIN_FAILS, "it has no BAR that can have an alias", NULL } },
 
 	{ "no mark",
 	  { .command_line = "" },

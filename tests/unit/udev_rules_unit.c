@@ -26,6 +26,9 @@ Test(udev_rules, a_rule_is_found_by_ids_or_by_address)
 	cr_expect_eq(find("SUBSYSTEM==\"pci\"\n" IDS ", ENV{VFIO_ALIAS} := \"2:wc\"\n"), 2);
 	/* The last one counts. */
 	cr_expect_eq(find(IDS ", " SET "\n" IDS ", ENV{VFIO_ALIAS}=\"2:uc\"\n#\n"), 2);
+	/* A comment is passed over wherever it is, and is not continued. */
+	cr_expect_eq(find("X==\"1\", \\\n# \n" IDS ", \\\n" SET "\n"), 1);
+	cr_expect_eq(find("# \\\n" IDS ", " SET "\n"), 2);
 	cr_expect_eq(find("X==\"1\", \\\n  Y==\"2\"\n" IDS ", \\\n  " SET "\n"), 3);
 }
 
