@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -21,7 +22,7 @@
  */
 #define RETRY_CLOSED_USEC (50 * UINT64_C(1000))
 #define RETRY_BUSY_USEC (5 * UINT64_C(1000000))
-#define RETRY_BUSY_MAX_USEC (300 * UINT64_C(1000000))
+#define RETRY_BUSY_MAX_USEC (60 * UINT64_C(1000000))
 
 static const char *const state_names[DEVICE_STATES] = {
 	[DEVICE_UNMARKED] = "unmarked",	  [DEVICE_MARKED] = "marked",
@@ -118,6 +119,34 @@ static const char *describe_alias(const struct mark_item *item, char buffer[stat
 
 /* ---- what the device tells ---- */
 
+/*
+ * The mark in force, with users and groups as numbers: to go on with it, the next run need not find
+ * them in a database that has changed, or is not there yet. Returns 0 or -ENOMEM.
+ */
+static int describe_mark(const struct device *d, struct mark_text *ret)
+{
+	const struct {
+		enum mark_property property;
+		uint32_t id;
+	} ids[] = { { MARK_OWNER, d->mark ? d->mark->owner : 0 },
+		    { MARK_GROUP, d->mark ? d->mark->group : 0 } };
+
+	if (mark_text_copy(ret, &d->mark_text) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		char **value = &ret->value[ids[i].property];
+
+		if (!*value)
+			continue;
+		free(*value);
+		if (asprintf(value, "%" PRIu32, ids[i].id) < 0) {
+			*value = NULL;
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 static int fill_status(struct device *d, struct status *status)
 {
 	unsigned int group;
@@ -125,12 +154,12 @@ static int fill_status(struct device *d, struct status *status)
 
 	status->group = sysfs_iommu_group(d->sysfs_fd, &group) < 0 ? -1 : (int64_t)group;
 	status->bound_by_service = d->bound_by_service;
+	status->taken = d->taken;
 	/* Without it the status says that no driver is known, which is so. */
 	(void)sysfs_driver(d->sysfs_fd, &status->driver);
 	if (replace_string(&status->bdf, d->bdf) < 0 ||
 	    replace_string(&status->state, state_names[device_state(d)]) < 0 ||
-	    replace_string(&status->reason, why(d)) < 0 ||
-	    mark_text_copy(&status->mark, &d->mark_text) < 0 ||
+	    replace_string(&status->reason, why(d)) < 0 || describe_mark(d, &status->mark) < 0 ||
 	    replace_string(&status->previous_driver, d->previous_driver) < 0 ||
 	    replace_string(&status->previous_override, d->previous_override) < 0)
 		return -ENOMEM;
@@ -245,9 +274,14 @@ static void watch_none(struct device *d)
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
+	struct device *d = userdata;
+
 	(void)source;
 	(void)usec;
-	device_retry(userdata);
+	d->busy_usec = d->busy_usec ? 2 * d->busy_usec : RETRY_BUSY_USEC;
+	if (d->busy_usec > RETRY_BUSY_MAX_USEC)
+		d->busy_usec = RETRY_BUSY_MAX_USEC;
+	device_retry(d);
 	return 0;
 }
 
@@ -293,13 +327,9 @@ static void watch_close(struct device *d, int path_fd)
 	    sd_event_add_inotify_fd(d->event, &d->watches[d->n_watches], fd,
 				    IN_CLOSE_WRITE | IN_CLOSE_NOWRITE, on_closed, d) >= 0)
 		d->n_watches++;
-	if (!d->retry) {
-		/* What is in the way may never be closed. */
-		d->busy_usec = d->busy_usec ? 2 * d->busy_usec : RETRY_BUSY_USEC;
-		if (d->busy_usec > RETRY_BUSY_MAX_USEC)
-			d->busy_usec = RETRY_BUSY_MAX_USEC;
-		retry_in(d, d->busy_usec);
-	}
+	/* What is in the way may be closed unseen, or never. */
+	if (!d->retry)
+		retry_in(d, d->busy_usec ?: RETRY_BUSY_USEC);
 }
 
 /* ---- the session ---- */
@@ -328,6 +358,13 @@ static void leave(struct device *d)
 	close_session(d);
 }
 
+static void forget_binding(struct device *d)
+{
+	d->bound_by_service = false;
+	(void)replace_string(&d->previous_driver, NULL); /* cannot fail */
+	(void)replace_string(&d->previous_override, NULL);
+}
+
 /*
  * The device is no longer bound, by the will of somebody else.
  * Returns -EAGAIN: for a step to return.
@@ -335,6 +372,8 @@ static void leave(struct device *d)
 static int be_taken(struct device *d)
 {
 	leave(d);
+	forget_binding(d); /* who has unbound it decides what becomes of it */
+	d->taken = true;
 	d->reached = DEVICE_MARKED;
 	return stop_and_tell(
 		d, OBSTACLE_STOP, MESSAGE_TAKEN,
@@ -379,13 +418,6 @@ static int watch_request(struct device *d)
 
 /* ---- binding and giving back ---- */
 
-static void forget_binding(struct device *d)
-{
-	d->bound_by_service = false;
-	(void)replace_string(&d->previous_driver, NULL); /* cannot fail */
-	(void)replace_string(&d->previous_override, NULL);
-}
-
 /* Puts driver_override back as it was: a device that is bound does not need it any more. */
 static void restore_override(struct device *d)
 {
@@ -398,13 +430,26 @@ static void restore_override(struct device *d)
 /* Without a session: back to how the device was before the service bound it. */
 static void give_back(struct device *d)
 {
+	const pid_t self_and_systemd[] = { getpid(), 1 };
 	_cleanup_free_ char *driver = NULL;
+	char path[VFIO_PATH_SIZE];
+	struct holder holder;
 	int r;
 
 	if (!d->bound_by_service)
 		return;
 	(void)sysfs_driver(d->sysfs_fd, &driver); /* unknown is not VFIO_DRIVER */
 	if (streq(driver, VFIO_DRIVER)) {
+		/* The unbind would wait for another's session, and nothing could end the wait. */
+		if (group_find_user(d->sysfs_fd, self_and_systemd, ARRAY_SIZE(self_and_systemd),
+				    &holder, path) == 0) {
+			(void)log_device_error(d, -EBUSY,
+					       "it stays bound to " VFIO_DRIVER
+					       ": %s (pid %d) has %s open",
+					       holder.name, (int)holder.pid, path);
+			forget_binding(d);
+			return;
+		}
 		r = sysfs_unbind(d->sysfs_fd, d->bdf);
 		if (r < 0)
 			(void)log_device_error(d, r, "cannot unbind from " VFIO_DRIVER ": %m");
@@ -433,6 +478,13 @@ static int bind(struct device *d, const char *driver)
 	_cleanup_free_ char *override = NULL;
 	int r;
 
+	if (driver && sysfs_has_vfs(d->sysfs_fd))
+		/* Its driver may take them away, and wait for the sessions of this very process. */
+		return stop_and_tell(
+			d, OBSTACLE_STOP, MESSAGE_DRIVER,
+			"driver %s has virtual functions of the device: take them away (echo 0 > " SYSFS_PCI_DEVICES
+			"/%s/sriov_numvfs), and reload the service",
+			driver, d->bdf);
 	r = modules_load(VFIO_DRIVER);
 	if (r < 0)
 		return stop_without_module(d, VFIO_DRIVER, r);
@@ -584,12 +636,19 @@ static int step_bind(struct device *d)
 	unsigned int group;
 	int r;
 
-	if (!sysfs_has_vfio(d->sysfs_fd) && (d->has_vfio || vfio_session_is_stored(d->bdf))) {
-		/* An unbind waits for the session, or has been done meanwhile. */
-		d->has_vfio = true;
+	r = sysfs_driver(d->sysfs_fd, &driver);
+	if (r < 0)
+		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the driver: %m");
+	if (sysfs_has_vfio(d->sysfs_fd)) {
+		d->taken = false;
+	} else if (d->has_vfio || vfio_session_is_stored(d->bdf)) {
+		/* Without another driver the unbind may still be waiting for a session. */
+		d->has_vfio = !driver;
+		d->taken = true;
 		vfio_session_discard(d->bdf);
-		return be_taken(d);
 	}
+	if (d->taken)
+		return be_taken(d);
 
 	r = sysfs_iommu_group(d->sysfs_fd, &group);
 	if (r == -ENOENT) {
@@ -603,9 +662,6 @@ static int step_bind(struct device *d)
 		return DEVICE_BOUND;
 	}
 
-	r = sysfs_driver(d->sysfs_fd, &driver);
-	if (r < 0)
-		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the driver: %m");
 	if (d->mark->bind == MARK_BIND_NEVER)
 		return stop_and_tell(d, OBSTACLE_EVENT, MESSAGE_DRIVER,
 				     "%s%s has the device, which must be bound to a VFIO driver by "
@@ -1067,6 +1123,8 @@ static void recall(struct device *d, struct status *status)
 	_cleanup_free_ char *driver = NULL;
 	bool half_bound = status->bound_by_service && !streq(status->driver, VFIO_DRIVER);
 
+	d->taken = status->taken;
+
 	/* Unknown is as good as none: there is nothing to be given back. */
 	(void)sysfs_driver(d->sysfs_fd, &driver);
 	if (status->bound_by_service && (half_bound || streq(driver, VFIO_DRIVER))) {
@@ -1131,15 +1189,18 @@ static void handle_unbind(struct device *d)
 	if (sysfs_has_vfio(d->sysfs_fd))
 		return; /* bound to VFIO since: it was another driver's unbind */
 	d->has_vfio = false;
-	forget_binding(d); /* who has unbound it decides what becomes of it */
 	if (d->reached >= DEVICE_BOUND)
 		(void)be_taken(d); /* tells */
+	else
+		forget_binding(d);
 	save(d);
 }
 
 void device_handle(struct device *d, const struct udev_event *event)
 {
 	if (!mark_text_equal(&d->text, &event->mark)) {
+		if (d->text.value[MARK_ALIAS])
+			d->taken = false; /* it was marked anew */
 		if (mark_text_copy(&d->text, &event->mark) < 0) {
 			(void)log_device_error(d, -ENOMEM, "cannot read the mark: %m");
 			return;
@@ -1166,6 +1227,13 @@ void device_retry(struct device *d)
 
 void device_reload(struct device *d)
 {
+	const pid_t self = getpid();
+	char path[VFIO_PATH_SIZE];
+	struct holder holder;
+
+	/* Who reloads wants it, unless it is an unbind that waits for another's session. */
+	if (d->taken && group_find_user(d->sysfs_fd, &self, 1, &holder, path) < 0)
+		d->taken = false;
 	d->text_is_new = true;
 	advance(d);
 }
@@ -1175,6 +1243,26 @@ void device_withdraw(struct device *d)
 	if (d->session)
 		log_device(d, MESSAGE_GIVEN_BACK, "taking the aliases back");
 	leave(d);
+	d->obstacle = OBSTACLE_EVENT; /* should it be marked again */
+}
+
+bool device_must_wait(struct device *d, const struct device *others)
+{
+	unsigned int own, group;
+
+	if (!d->bound_by_service || sysfs_iommu_group(d->sysfs_fd, &own) < 0)
+		return false;
+	while (others && (!others->session || sysfs_iommu_group(others->sysfs_fd, &group) < 0 ||
+			  group != own))
+		others = others->next;
+	if (!others)
+		return false;
+	(void)stop_at(d, OBSTACLE_EVENT, /* tells */
+		      "it is not marked any more; it can be given back when %s, of the same IOMMU "
+		      "group, is not published any more, either",
+		      others->bdf);
+	save(d);
+	return true;
 }
 
 void device_release(struct device *d)

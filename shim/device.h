@@ -81,6 +81,7 @@ struct device {
 	 * sysfs tells of a driver any more, and what asks for the device's lock waits as well.
 	 */
 	bool has_vfio;
+	bool taken; /* somebody has unbound it, so hands off; until OBSTACLE_STOP ends */
 
 	/* If the service has bound the device: how it was before */
 	bool bound_by_service;
@@ -123,10 +124,17 @@ void device_retry(struct device *device);
 void device_reload(struct device *device);
 
 /*
- * Takes the aliases back, for good. A driver can have a device of an IOMMU group only when no
- * session of the group is left, so of several devices this comes first, for all of them.
+ * Takes the aliases back. A driver can have a device of an IOMMU group only when no session of the
+ * group is left, so of several devices this comes first, for all of them. Unless the device is
+ * released then, device_handle() goes on with it.
  */
 void device_withdraw(struct device *device);
+
+/*
+ * Whether another device, of those that @others begins, has a session of the same IOMMU group, so
+ * that this one, which was withdrawn, cannot be given back yet. If so it is told.
+ */
+bool device_must_wait(struct device *device, const struct device *others);
 
 /* device_withdraw(), and gives the device back if the service has bound it. */
 void device_release(struct device *device);

@@ -242,8 +242,8 @@ static const char *largest_item(const struct context *c, char buffer[static ITEM
 	bool has_msix = sysfs_find_msix(c->sysfs_fd, &msix) == 0;
 
 	for (unsigned int i = 0; i < PCI_BARS; i++) {
-		struct range range = usable_range(&c->bars[i],
-						  has_msix && msix.bar == i ? &msix : NULL);
+		struct range range =
+			usable_range(&c->bars[i], has_msix && msix.bar == i ? &msix : NULL);
 
 		if (range.end - range.start <= largest)
 			continue;
@@ -286,8 +286,8 @@ static enum explain_state check_mark(struct context *c)
 		return fails(
 			c,
 			"udev has no VFIO_ALIAS for it, though %s looks as if it set one: to "
-			"nothing, or udev has not read it, or does not apply it (udevadm test "
-			DEVICE_DIRECTORY "%s tells)",
+			"nothing, or udev has not read it, or does not apply it (udevadm test " DEVICE_DIRECTORY
+			"%s tells)",
 			c->rule, c->bdf);
 	}
 	item = largest_item(c, buffer);
@@ -399,7 +399,8 @@ static enum explain_state check_noiommu_mode(struct context *c)
 	}
 	if (sysfs_has_vfio(c->sysfs_fd)) {
 		mend(c,
-		     "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind && systemctl reload-or-restart " SERVICE,
+		     "echo %s > " DEVICE_DIRECTORY
+		     "%s/driver/unbind && systemctl reload-or-restart " SERVICE,
 		     c->bdf, c->bdf);
 		return fails(c, "the device was bound before no-IOMMU mode was on");
 	}

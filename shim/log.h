@@ -50,7 +50,7 @@ extern const struct log_entry log_table[MESSAGES];
  * How often a device is spoken of. One that flaps would fill the journal otherwise, and drive
  * out what others have to say. Starts as zeroes.
  */
-#define LOG_LIMIT_BURST 20U
+#define LOG_LIMIT_BURST 100U /* more than the longest mark has items */
 #define LOG_LIMIT_USEC (30 * UINT64_C(1000000))
 struct log_limit {
 	uint64_t begin_usec; /* of the time in which the messages are counted */

@@ -73,7 +73,7 @@ static void drop_device(struct device **p, void (*farewell)(struct device *))
 
 /*
  * Lets go of the device at @p. Its driver can have it only when the sessions of all devices of
- * the IOMMU group have ended, so that waits until everything that is to be let go is.
+ * the IOMMU group have ended, so that waits until they have.
  */
 static void let_go(struct manager *m, struct device **p)
 {
@@ -88,8 +88,14 @@ static void let_go(struct manager *m, struct device **p)
 
 static void give_back_leaving(struct manager *m)
 {
-	while (m->leaving)
-		drop_device(&m->leaving, device_release);
+	struct device **p = &m->leaving;
+
+	while (*p) {
+		if (device_must_wait(*p, m->devices))
+			p = &(*p)->next;
+		else
+			drop_device(p, device_release);
+	}
 }
 
 /* Whatever happens to a device, or is found of one, comes through here. */
@@ -115,9 +121,13 @@ static void handle_event(const struct udev_event *event, void *userdata)
 		if (*p)
 			let_go(m, p);
 	} else {
-		if (*leaving)
-			drop_device(leaving, device_release); /* and from the beginning */
-		if (!*p) {
+		if (*leaving) { /* back again */
+			struct device *device = *leaving;
+
+			*leaving = device->next;
+			device->next = NULL;
+			*p = device;
+		} else if (!*p) {
 			r = device_new(event->bdf, m->event, &m->vfio, m->status_fd, p);
 			if (r < 0) {
 				(void)log_error(r, "%s: %m", event->bdf);
@@ -160,10 +170,11 @@ static void give_back_unmarked(struct manager *m)
 		if (*find_device(&m->devices, statuses[i].bdf))
 			continue;
 		if (device_new(statuses[i].bdf, m->event, &m->vfio, m->status_fd, &device) == 0) {
-			device_release(device);
-			device_free(device);
+			device->next = m->leaving;
+			m->leaving = device;
 		}
 	}
+	give_back_leaving(m);
 	status_free_all(statuses, n);
 }
 
@@ -188,6 +199,14 @@ static int enumerate(struct manager *m)
 	return 0;
 }
 
+/* What is older than the enumeration must not come after it; lost events are no matter then. */
+static void look_anew(struct manager *m)
+{
+	while (udev_source_dispatch(m->udev) != 0)
+		;
+	(void)enumerate(m); /* logged */
+}
+
 static int on_udev(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct manager *m = userdata;
@@ -198,7 +217,7 @@ static int on_udev(sd_event_source *source, int fd, uint32_t events, void *userd
 	if (udev_source_dispatch(m->udev) == -ENOBUFS) {
 		(void)log_message(MESSAGE_EVENTS_LOST, 0, NULL,
 				  "events of udev were lost: enumerating the devices");
-		(void)enumerate(m); /* logged */
+		look_anew(m);
 	}
 	return 0;
 }
@@ -209,10 +228,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
 	(void)source;
 	(void)info;
-	/* What is older than that must not come after it; lost events are no matter now. */
-	while (udev_source_dispatch(m->udev) != 0)
-		;
-	(void)enumerate(m); /* logged */
+	look_anew(m);
 	for (struct device *device = m->devices; device; device = device->next) {
 		service_go_on();
 		device_reload(device);

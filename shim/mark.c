@@ -296,7 +296,7 @@ static int parse_id(enum mark_property property, const char *value,
 		    int (*lookup)(const char *, char *, size_t, uint32_t *), uint32_t *ret,
 		    char **ret_message)
 {
-	_cleanup_free_ char *buffer = NULL, *why = NULL;
+	_cleanup_free_ char *buffer = NULL;
 	uint64_t id;
 	int r;
 
@@ -322,11 +322,7 @@ static int parse_id(enum mark_property property, const char *value,
 		return refuse_value(property, value, ret_message,
 				    property == MARK_OWNER ? "there is no such user" :
 							     "there is no such group");
-	if (asprintf(&why, "cannot be looked up: %s", strerror(-r)) < 0) {
-		why = NULL;
-		return -ENOMEM;
-	}
-	return refuse_value(property, value, ret_message, why);
+	return r == -EINVAL ? -EIO : r; /* that is no fault of the mark */
 }
 
 int mark_parse(const struct mark_text *text, struct mark **ret, char **ret_message)

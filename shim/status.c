@@ -99,6 +99,7 @@ int status_to_json(const struct status *status, struct json_object **ret)
 	    json_add(object, "group", json_object_new_int64(status->group)) < 0 ||
 	    json_add(object, "bound_by_service",
 		     json_object_new_boolean(status->bound_by_service)) < 0 ||
+	    json_add(object, "taken", json_object_new_boolean(status->taken)) < 0 ||
 	    add_members(object, status, device_members, ARRAY_SIZE(device_members)) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < status->n_aliases; i++)
@@ -195,7 +196,7 @@ static int alias_from_json(struct json_object *object, struct status_alias *alia
 static int status_from_json(struct json_object *object, const char *bdf, struct status *ret)
 {
 	_cleanup_status_ struct status status = {};
-	struct json_object *aliases, *group, *bound, *mark;
+	struct json_object *aliases, *group, *bound, *taken, *mark;
 	size_t n;
 	int r;
 
@@ -212,6 +213,8 @@ static int status_from_json(struct json_object *object, const char *bdf, struct 
 
 	status.group = json_object_get_int64(group);
 	status.bound_by_service = json_object_get_boolean(bound);
+	status.taken = json_object_object_get_ex(object, "taken", &taken) &&
+		       json_object_get_boolean(taken);
 	r = read_members(object, &status, device_members, ARRAY_SIZE(device_members));
 	if (r < 0)
 		return r;

@@ -37,6 +37,7 @@ struct status {
 	char *driver;
 	int64_t group; /* IOMMU group, or -1 */
 	bool bound_by_service;
+	bool taken;		 /* from the service; it is not to be bound again unasked */
 	char *previous_driver;	 /* if bound_by_service */
 	char *previous_override; /* likewise: "driver_override" before */
 	struct mark_text mark;	 /* in force; without VFIO_ALIAS there is none */

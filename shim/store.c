@@ -107,15 +107,16 @@ unsigned int store_drop_rest(void)
 {
 	unsigned int n = 0;
 
+	/* systemd first: who closes a device last waits for its reset. */
+	for (struct received *received = rest; received; received = received->next, n++)
+		store_drop(received->name);
+	if (n > 0)
+		(void)store_sync(); /* late is better than never */
 	while (rest) {
 		struct received *next = rest->next;
 
-		store_drop(rest->name);
 		received_free(rest);
 		rest = next;
-		n++;
 	}
-	if (n > 0)
-		(void)store_sync(); /* late is better than never */
 	return n;
 }

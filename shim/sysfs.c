@@ -269,6 +269,11 @@ int sysfs_driver(int fd, char **ret)
 	return 0;
 }
 
+bool sysfs_has_vfs(int fd)
+{
+	return faccessat(fd, "virtfn0", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool sysfs_has_vfio(int fd)
 {
 	return faccessat(fd, "vfio-dev", F_OK, 0) == 0;
@@ -530,15 +535,20 @@ int sysfs_open_path(int fd, const char *name)
 int sysfs_set_access(int fd, const char *name, uid_t owner, gid_t group, mode_t mode)
 {
 	struct stat st;
+	mode_t old;
 
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EBADMSG;
+	old = st.st_mode & 07777;
+	/* At no time may the new owner do what only the old mode allows. */
+	if (old & ~mode && fchmodat(fd, name, old & mode, 0) < 0)
+		return -errno;
 	if ((st.st_uid != owner || st.st_gid != group) &&
 	    fchownat(fd, name, owner, group, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if ((st.st_mode & 07777) != mode && fchmodat(fd, name, mode, 0) < 0)
+	if (old != mode && fchmodat(fd, name, mode, 0) < 0)
 		return -errno;
 	return 0;
 }

@@ -63,6 +63,9 @@ int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS]);
 /* The name of the driver that has the device, to be freed; NULL if none has. */
 int sysfs_driver(int fd, char **ret);
 
+/* Whether the device has virtual functions (Documentation/ABI/testing/sysfs-bus-pci, virtfnN). */
+bool sysfs_has_vfs(int fd);
+
 /* Whether the driver that has the device is one of VFIO's, vfio-pci or a variant. */
 bool sysfs_has_vfio(int fd);
 

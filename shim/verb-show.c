@@ -47,7 +47,7 @@ struct view {
 
 	enum status_service service;
 	bool is_marked, is_unmarked; /* neither, if what the service says cannot be read */
-	struct status status; /* if is_marked */
+	struct status status;	     /* if is_marked */
 
 	char *notes[NOTES_MAX]; /* what could not be seen */
 	size_t n_notes;

@@ -56,8 +56,7 @@ static void follow(const char *bdf)
 	struct pollfd fd = { .events = POLLIN };
 	bool bound = false;
 
-	if (!monitor ||
-	    udev_monitor_filter_add_match_subsystem_devtype(monitor, "pci", NULL) < 0 ||
+	if (!monitor || udev_monitor_filter_add_match_subsystem_devtype(monitor, "pci", NULL) < 0 ||
 	    udev_monitor_enable_receiving(monitor) < 0)
 		die("udev");
 	puts("listens");

@@ -107,6 +107,16 @@ class Rule(Explain):
                 self.assertEqual(told["service"]["state"], "holds")
                 self.assertEqual(told["session"]["state"], "not-reached")
 
+    def test_what_is_proposed_is_possible(self):
+        """Beside the MSI-X table of the device's only BAR"""
+        condition = self.assertFails(NVME, "mark")
+        self.assertEqual(condition["mend"], f"vfio-alias mark {NVME} 0:wc@0+8K")
+        story.systemctl("start")
+        self.addCleanup(run, "vfio-alias", "unmark", NVME)
+        run(*condition["mend"].split())
+        self.wait_for(NVME, "published")
+        run("vfio-alias", "explain", NVME)
+
     def test_an_item_that_meets_the_msix_table(self):
         with open(story.RULES, "w", encoding="ascii") as f:
             f.write(f'ACTION!="remove", KERNEL=="{NVME}", ENV{{VFIO_ALIAS}}="0:uc"\n')

@@ -8,7 +8,7 @@ import subprocess
 
 from actor import Actor
 from case import WAYS
-from guest import descriptors, main, map_file
+from guest import descriptors, main, map_file, until
 import story_test as story
 from ptwalk import walk
 import vfio
@@ -45,6 +45,10 @@ class Group(story.Story):
     def start(self, marks):
         self.write(marks)
         story.systemctl("start")
+
+    def wait_for_end(self, bdf):
+        """Until the service has given the device back."""
+        until(lambda: story.status(bdf)["state"] is None, f"the end of {bdf}")
 
     def assertWc(self, bdf):
         m = map_file(sysfs(bdf, "resource0_wc"), vfio.PAGE)
@@ -86,9 +90,35 @@ class Group(story.Story):
                 self.assertEqual(story.status(SECOND)["state"], "published")
                 end()
                 for bdf in FIRST, SECOND:
-                    self.wait_for(bdf, None)
+                    self.wait_for_end(bdf)
                     self.assertEqual(os.path.basename(os.readlink(sysfs(bdf, "driver"))),
                                      "uio_pci_generic")
+
+    def test_one_that_is_unmarked_waits_for_the_other(self):
+        subprocess.run(["modprobe", "uio_pci_generic"], check=True)
+        vfio.bind(FIRST, "uio_pci_generic")
+        self.addCleanup(vfio.unbind, FIRST)
+        self.start({FIRST: {**FIRST_MARK, "VFIO_ALIAS_BIND": "force"}, SECOND: SECOND_MARK})
+        self.write({SECOND: SECOND_MARK})
+        story.systemctl("reload")
+        self.wait_for(FIRST, "waiting", f"when {SECOND}, of the same IOMMU group")
+        self.assertEqual(story.status(SECOND)["state"], "published")
+        with self.subTest("marked again"):
+            self.write({FIRST: FIRST_MARK, SECOND: SECOND_MARK})
+            story.systemctl("reload")
+            self.wait_for(FIRST, "published")
+            self.assertWc(FIRST)
+        with self.subTest("a restart, and the other one later"):
+            self.write({SECOND: SECOND_MARK})
+            story.systemctl("reload")
+            self.wait_for(FIRST, "waiting", f"when {SECOND}, of the same IOMMU group")
+            story.systemctl("restart")
+            self.assertEqual(story.status(FIRST)["state"], "waiting")
+            self.write({})
+            story.systemctl("reload")
+            self.wait_for_end(FIRST)
+            self.assertEqual(os.path.basename(os.readlink(sysfs(FIRST, "driver"))),
+                             "uio_pci_generic")
 
     def test_another_user_of_the_device_is_named_and_waited_for(self):
         subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)

@@ -233,6 +233,11 @@ static const struct obstacle {
 	  PLAIN,
 	  OBSTACLE_BUSY,
 	  "in use under another memory type, or by the kernel" },
+	{ "virtual functions",
+	  { .driver = "ixgbe", .has_vfs = true },
+	  MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "force"),
+	  OBSTACLE_STOP,
+	  "driver ixgbe has virtual functions of the device" },
 	{ "MSI-X",
 	  { .msix = { 2, 0x2000, 0x10 } },
 	  MARK([MARK_ALIAS] = "2:wc@0+4K 2:wc@8K+8K"),
@@ -455,6 +460,7 @@ Test(device, every_state_answers_every_event_as_it_should)
 			happen(j);
 			cr_expect_eq(device_state(device), states[i].after[j], "%s: %d, %s", what,
 				     device_state(device), device->reason ?: "no reason");
+			device_remove(device);
 			device = device_free(device);
 		}
 	}
@@ -604,6 +610,83 @@ Test(device, what_somebody_else_has_bound_stays_as_it_is)
 	cr_expect_str_eq(machine.driver, "vfio-pci");
 	cr_expect_str_eq(machine.override, "vfio-pci");
 	cr_expect_not(machine.session);
+}
+
+Test(device, what_somebody_else_has_open_is_not_unbound)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	device_withdraw(device);
+	machine.opened = true; /* the unbind would wait */
+	device_release(device);
+	cr_expect_str_eq(machine.driver, "vfio-pci");
+}
+
+Test(device, what_was_taken_is_left_alone_by_the_next_run_too)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	happen(UNBIND);
+	device = device_free(device); /* it has died */
+
+	appear();
+	tell(UDEV_PRESENT);
+	expect("after a restart", DEVICE_WAITING, "was taken from its VFIO driver");
+	cr_expect_null(machine.driver);
+	machine.opened = true; /* an unbind waits for that, perhaps */
+	device_reload(device);
+	expect("while somebody has it", DEVICE_WAITING, "was taken from its VFIO driver");
+	machine.opened = false;
+	device_reload(device);
+	expect("reloaded", DEVICE_PUBLISHED, NULL);
+}
+
+Test(device, what_another_driver_has_was_unbound_whether_that_was_heard_of_or_not)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	machine_request();
+	settle();
+	machine.driver = "e1000e"; /* and the event was lost */
+	device_reload(device);
+	expect("reloaded", DEVICE_WAITING, "was taken from its VFIO driver");
+	device_reload(device);
+	expect("again", DEVICE_WAITING, "driver e1000e has the device");
+}
+
+Test(device, a_device_waits_for_the_others_of_its_group_to_be_given_back)
+{
+	struct device other = { .session = (struct vfio_session *)&other,
+				.sysfs_fd = STDERR_FILENO };
+
+	machine.driver = machine.native = "e1000e";
+	mark.value[MARK_BIND] = "force";
+	appear();
+	tell(UDEV_PRESENT);
+	device_withdraw(device);
+	snprintf(other.bdf, sizeof(other.bdf), "0000:00:11.0");
+	cr_expect(device_must_wait(device, &other));
+	expect("unmarked", DEVICE_WAITING, "when 0000:00:11.0, of the same IOMMU group");
+	tell(UDEV_PRESENT);
+	expect("marked again", DEVICE_PUBLISHED, NULL);
+	device_withdraw(device);
+	other.session = NULL;
+	cr_expect_not(device_must_wait(device, &other));
+	device_release(device);
+	cr_expect_str_eq(machine.driver, "e1000e");
+}
+
+Test(device, the_next_run_needs_no_database_of_users_to_go_on)
+{
+	_cleanup_status_ struct status status = {};
+
+	mark.value[MARK_OWNER] = "daemon";
+	appear();
+	tell(UDEV_PRESENT);
+	expect("by name", DEVICE_PUBLISHED, NULL);
+	cr_assert_eq(status_read(scratch_fd, MACHINE_BDF, &status), 0);
+	cr_expect_str_eq(status.mark.value[MARK_OWNER], "1");
+	cr_expect_null(status.mark.value[MARK_GROUP]);
 }
 
 Test(device, a_device_that_is_bound_needs_no_override)

@@ -32,6 +32,7 @@ struct machine {
 	const char *native; /* driver that takes it if no other is wanted */
 	char override[32];
 	const char *beside; /* driver of another device in the group */
+	bool has_vfs;	    /* virtual functions */
 	bool vfio_refuses;  /* vfio-pci does not take the device */
 	bool unbinding;	    /* and the device's lock is held until a session ends */
 	bool dying;	    /* the daemon: sessions are stored and not ended */
@@ -123,6 +124,12 @@ int sysfs_driver(int fd, char **ret)
 	(void)fd;
 	*ret = machine.driver ? strdup(machine.driver) : NULL;
 	return 0;
+}
+
+bool sysfs_has_vfs(int fd)
+{
+	(void)fd;
+	return machine.has_vfs;
 }
 
 bool sysfs_has_vfio(int fd)
