@@ -387,6 +387,7 @@ class List(Command):
     def test_a_file_that_cannot_be_read_is_told(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         with open(f"{story.STATUS}/{EDU}.json", "w", encoding="ascii") as f:
+            self.addCleanup(os.unlink, f.name)
             f.write("{")
         out, err = self.succeed("list")
         self.assertIn(IVSHMEM, out)
