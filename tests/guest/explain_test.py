@@ -109,6 +109,9 @@ class Rule(Explain):
 
     def test_what_is_proposed_is_possible(self):
         """Beside the MSI-X table of the device's only BAR"""
+        run("modprobe", "vfio-pci")
+        vfio.bind(NVME)
+        self.addCleanup(vfio.unbind, NVME)
         condition = self.assertFails(NVME, "mark")
         self.assertEqual(condition["mend"], f"vfio-alias mark {NVME} 0:wc@0+8K")
         story.systemctl("start")
