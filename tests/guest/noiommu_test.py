@@ -29,11 +29,12 @@ def first_failure(told):
 
 class NoIommu(story.Story):
     def test_a_device_without_an_iommu_group_is_explained_and_left_alone(self):
+        before = story.journal().count("no IOMMU group")
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         self.assertEqual(story.status(IVSHMEM)["state"], "waiting")
         self.assertIn("no IOMMU group", story.status(IVSHMEM)["reason"])
         self.assertIn("intel_iommu=on", run("vfio-alias", "list"))
-        self.assertEqual(story.journal().count("no IOMMU group"), 1)
+        self.assertEqual(story.journal().count("no IOMMU group"), before + 1)
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
 
     def test_explain_names_the_iommu_and_what_would_mend_it(self):
