@@ -36,7 +36,7 @@ static uint64_t seed, length;
 struct shared {
 	atomic_bool over;
 	atomic_ulong failures, touched, bused, created, removed, mapped, sessions, cdevs, unbinds,
-		unplugs, resets, sleeps;
+		unplugs, lost, resets, sleeps;
 	/*
 	 * Read while a file is mapped that may be the PCI core's: the kernel loses track of
 	 * such a mapping when it is copied or unmapped while somebody requests the BAR, with
@@ -448,21 +448,58 @@ static void wait_device(bool there)
 	wait_file(path, there);
 }
 
-/* One command of QMP. Whether it succeeds does not matter: the guest sees what comes of it. */
-static void qmp(const char *command)
+/* One command of QMP. Returns whether its answer has @text in it. */
+static bool qmp(const char *command, const char *text)
 {
 	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC), answers = 0;
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
-	char line[1024];
+	bool found = false;
+	char line[4096];
 
 	if (!f)
 		die("/dev/qmp");
 	fprintf(f, "{\"execute\": \"qmp_capabilities\"}\n");
 	fprintf(f, "%s\n", command);
 	fflush(f);
-	while (answers < 2 && fgets(line, sizeof(line), f))
+	while (answers < 2 && fgets(line, sizeof(line), f)) {
 		answers += strstr(line, "\"return\"") || strstr(line, "\"error\"");
+		found = answers == 2 && strstr(line, text);
+	}
 	fclose(f);
+	return found;
+}
+
+static void plug(void)
+{
+	char command[512], path[128];
+
+	snprintf(command, sizeof(command), "{\"execute\": \"device_add\", \"arguments\": %s}",
+		 device);
+	snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
+	/* QEMU has taken the one before when it takes this one; the guest sees what comes of it. */
+	for (int i = 0; i < 600; i++) {
+		(void)qmp(command, "");
+		for (int j = 0; j < 100 && access(path, F_OK) < 0; j++)
+			usleep(1000);
+		if (access(path, F_OK) == 0)
+			break;
+	}
+	wait_device(true);
+	all->unplugs++;
+}
+
+/*
+ * Whether QEMU has no such device any more, though it was not asked to take it away just then. The
+ * guest's firmware has ejected it: to the drivers that is one more way to lose a device.
+ */
+static bool is_lost(void)
+{
+	bool lost = device && !qmp("{\"execute\": \"qom-list\", \"arguments\": "
+				   "{\"path\": \"/machine/peripheral\"}}",
+				   "\"name\": \"hot\"");
+
+	all->lost += lost;
+	return lost;
 }
 
 static void *write_unbind(void *arg)
@@ -475,7 +512,6 @@ static void *write_unbind(void *arg)
 /* The way that the driver loses the device, while a session is open or after it */
 static void take_away(unsigned int way)
 {
-	char command[512];
 	pthread_t thread;
 
 	switch (way) {
@@ -497,33 +533,50 @@ static void take_away(unsigned int way)
 		wait_device(false);
 		usleep(number(20000));
 		write_sysfs(bdf, "/sys/bus/pci/rescan", "1");
-		wait_device(true);
+		if (is_lost())
+			plug();
+		else
+			wait_device(true);
 		all->unplugs++;
 		break;
 	case 3:
 		if (!device)
 			break;
-		qmp("{\"execute\": \"device_del\", \"arguments\": {\"id\": \"hot\"}}");
+		(void)qmp("{\"execute\": \"device_del\", \"arguments\": {\"id\": \"hot\"}}", "");
 		usleep(number(20000));
 		session_close(&session);
 		wait_device(false);
-		/* QEMU has taken it when it takes it back */
-		snprintf(command, sizeof(command),
-			 "{\"execute\": \"device_add\", \"arguments\": %s}", device);
-		for (int i = 0; i < 600; i++) {
-			char path[128];
-
-			snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
-			qmp(command);
-			for (int j = 0; j < 100 && access(path, F_OK) < 0; j++)
-				usleep(1000);
-			if (access(path, F_OK) == 0)
-				break;
-		}
-		wait_device(true);
-		all->unplugs++;
+		plug();
 		break;
 	}
+}
+
+static void bind_again(void)
+{
+	/* udev may find the device a driver at the same time */
+	for (int i = 0; bind_vfio(bdf) < 0; i++) {
+		if (i == 5000 && is_lost()) {
+			plug();
+			i = 0;
+		} else if (i == 5000) {
+			failed("cannot bind again");
+			break;
+		}
+		usleep(1000);
+	}
+}
+
+static int session_try(bool cdev)
+{
+	int r = -1;
+
+	/* Busy while another descriptor of the group is being released */
+	for (int i = 0; i < 5000 && r < 0; i++) {
+		if (i)
+			usleep(1000);
+		r = cdev ? session_open_cdev(bdf, &session) : session_open(bdf, &session);
+	}
+	return r;
 }
 
 /* Opens a session, and has it request the BAR. */
@@ -532,13 +585,13 @@ static void session_open_any(void)
 	bool cdev = number(2) && access("/dev/vfio/devices", F_OK) == 0;
 	char path[128];
 	uint32_t word;
-	int r = -1;
+	int r;
 
-	/* Busy while another descriptor of the group is being released */
-	for (int i = 0; i < 5000 && r < 0; i++) {
-		if (i)
-			usleep(1000);
-		r = cdev ? session_open_cdev(bdf, &session) : session_open(bdf, &session);
+	r = session_try(cdev);
+	if (r < 0 && is_lost()) {
+		plug();
+		bind_again();
+		r = session_try(cdev);
 	}
 	if (r < 0) {
 		char driver[256];
@@ -569,14 +622,7 @@ static void renew_once(void)
 	session_close(&session);
 	if (way < 4) {
 		usleep(number(20000));
-		/* udev may find the device a driver at the same time */
-		for (int i = 0; bind_vfio(bdf) < 0; i++) {
-			if (i == 5000) {
-				failed("cannot bind again");
-				break;
-			}
-			usleep(1000);
-		}
+		bind_again();
 	}
 	session_open_any();
 	pthread_rwlock_unlock(&session_lock);
@@ -662,10 +708,10 @@ int main(int argc, char **argv)
 
 	printf("seed %llu: %lu s, %lu mappings, %lu touched, %lu SIGBUS, %lu created, %lu removed, "
 	       "%lu resets, %lu sleeps, %lu sessions of which %lu by iommufd, %lu unbinds, "
-	       "%lu unplugs, %lu failures\n",
+	       "%lu unplugs, %lu losses, %lu failures\n",
 	       (unsigned long long)seed, seconds, all->mapped, all->touched, all->bused,
 	       all->created, all->removed, all->resets, all->sleeps, all->sessions, all->cdevs,
-	       all->unbinds, all->unplugs, all->failures);
+	       all->unbinds, all->unplugs, all->lost, all->failures);
 	/* Each thread must have got somewhere. What is rare is left to longer runs. */
 	return all->failures || !all->touched || !all->bused || !all->created || !all->sessions ||
 	       !(all->unbinds + all->unplugs);
