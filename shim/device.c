@@ -584,6 +584,7 @@ static int read_mark(struct device *d)
 	mark_free(d->mark);
 	d->mark = TAKE_PTR(mark);
 	d->mark_is_new = true;
+	d->limit.extra = 2 * (unsigned int)d->mark->n_items; /* one goes, and one comes */
 	free(d->refusal);
 	d->refusal = NULL;
 	if (d->session && !d->mark->noiommu && sysfs_group_is_noiommu(d->sysfs_fd))

@@ -50,17 +50,18 @@ extern const struct log_entry log_table[MESSAGES];
  * How often a device is spoken of. One that flaps would fill the journal otherwise, and drive
  * out what others have to say. Starts as zeroes.
  */
-#define LOG_LIMIT_BURST 100U /* more than the longest mark has items */
+#define LOG_LIMIT_BURST 20U
 #define LOG_LIMIT_USEC (30 * UINT64_C(1000000))
 struct log_limit {
 	uint64_t begin_usec; /* of the time in which the messages are counted */
 	unsigned int n;
 	unsigned int suppressed;
+	unsigned int extra; /* beside the burst: what one change of a long mark has to say */
 };
 
 /*
  * Counts a message at time @usec of a clock that is never set.
- * Returns whether it may be written: LOG_LIMIT_BURST may in each LOG_LIMIT_USEC.
+ * Returns whether it may be written: LOG_LIMIT_BURST and the extra ones may in each LOG_LIMIT_USEC.
  */
 bool log_limit_pass(struct log_limit *limit, uint64_t usec);
 
