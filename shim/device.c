@@ -34,7 +34,7 @@ static const char *const state_names[DEVICE_STATES] = {
 /* Whether the newest mark is what there is to tell of; not if the device was taken away. */
 static bool is_refused(const struct device *d)
 {
-	return d->refusal && d->obstacle != OBSTACLE_STOP;
+	return d->refusal && !d->taken;
 }
 
 enum device_state device_state(const struct device *d)
@@ -427,10 +427,18 @@ static void restore_override(struct device *d)
 		(void)log_device_error(d, r, "cannot restore driver_override: %m");
 }
 
+/* As group_find_user() does: one that is neither this process nor keeps its sessions. */
+static int find_other_user(const struct device *d, struct holder *ret,
+			   char ret_path[static VFIO_PATH_SIZE])
+{
+	const pid_t ours[] = { getpid(), 1 };
+
+	return group_find_user(d->sysfs_fd, ours, ARRAY_SIZE(ours), ret, ret_path);
+}
+
 /* Without a session: back to how the device was before the service bound it. */
 static void give_back(struct device *d)
 {
-	const pid_t self_and_systemd[] = { getpid(), 1 };
 	_cleanup_free_ char *driver = NULL;
 	char path[VFIO_PATH_SIZE];
 	struct holder holder;
@@ -441,12 +449,18 @@ static void give_back(struct device *d)
 	(void)sysfs_driver(d->sysfs_fd, &driver); /* unknown is not VFIO_DRIVER */
 	if (streq(driver, VFIO_DRIVER)) {
 		/* The unbind would wait for another's session, and nothing could end the wait. */
-		if (group_find_user(d->sysfs_fd, self_and_systemd, ARRAY_SIZE(self_and_systemd),
-				    &holder, path) == 0) {
+		if (find_other_user(d, &holder, path) == 0) {
 			(void)log_device_error(d, -EBUSY,
 					       "it stays bound to " VFIO_DRIVER
 					       ": %s (pid %d) has %s open",
 					       holder.name, (int)holder.pid, path);
+			forget_binding(d);
+			return;
+		}
+		if (sysfs_has_vfs(d->sysfs_fd)) {
+			(void)log_device_error(d, -EBUSY,
+					       "it stays bound to " VFIO_DRIVER
+					       ", for it has virtual functions: %m");
 			forget_binding(d);
 			return;
 		}
@@ -581,10 +595,11 @@ static int read_mark(struct device *d)
 	r = mark_text_copy(&d->mark_text, &d->text);
 	if (r < 0)
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot read the mark: %m");
+	/* Some go, and some come. */
+	d->limit.extra = (unsigned int)((d->mark ? d->mark->n_items : 0) + mark->n_items);
 	mark_free(d->mark);
 	d->mark = TAKE_PTR(mark);
 	d->mark_is_new = true;
-	d->limit.extra = 2 * (unsigned int)d->mark->n_items; /* one goes, and one comes */
 	free(d->refusal);
 	d->refusal = NULL;
 	if (d->session && !d->mark->noiommu && sysfs_group_is_noiommu(d->sysfs_fd))
@@ -865,6 +880,16 @@ static bool is_wanted(const struct mark_item *item, const struct vfio_alias *ali
 	       item->length == alias->size;
 }
 
+/* The one that is what the mark wants, or NULL. */
+static const struct vfio_alias *find_wanted(const struct mark_item *item,
+					    const struct vfio_alias *aliases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_wanted(item, &aliases[i]))
+			return &aliases[i];
+	return NULL;
+}
+
 /* Takes away what is not in the mark, before what takes its place. Returns 0 or -errno. */
 static int remove_unwanted(struct device *d)
 {
@@ -991,13 +1016,10 @@ static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *a
 	const struct mark_item *item = &d->mark->items[i];
 	struct device_alias *alias = &d->aliases[i];
 	char file[SYSFS_BAR_FILE_SIZE], range[RANGE_SIZE], text[ALIAS_SIZE];
-	size_t j;
+	const struct vfio_alias *found = find_wanted(item, aliases, n);
 	int r;
 
-	for (j = 0; j < n; j++)
-		if (is_wanted(item, &aliases[j]))
-			break;
-	if (j == n) {
+	if (!found) {
 		fail_alias(d, i, MESSAGE_WAITING, "the kernel does not list the alias of %s",
 			   describe_range(item, range));
 		return;
@@ -1017,9 +1039,9 @@ static void inspect_alias(struct device *d, size_t i, const struct vfio_alias *a
 	if (!alias->published)
 		log_alias(d, MESSAGE_PUBLISHED, item->bar, describe_alias(item, text),
 			  "BAR %u: published %s as %s, %s", item->bar, describe_range(item, range),
-			  file, mark_type_name(aliases[j].type));
+			  file, mark_type_name(found->type));
 	alias->published = true;
-	alias->type = aliases[j].type;
+	alias->type = found->type;
 	free(alias->reason);
 	alias->reason = NULL;
 }
@@ -1035,7 +1057,12 @@ static int step_publish(struct device *d)
 	r = check_possible(d);
 	if (r < 0) {
 		/* A mark that is not possible costs nobody a mapping either. */
-		if (vfio_session_list_aliases(d->session, &aliases, &n) == 0 && n == 0)
+		if (vfio_session_list_aliases(d->session, &aliases, &n) < 0)
+			return r;
+		for (size_t i = 0; i < d->mark->n_items; i++)
+			if (find_wanted(&d->mark->items[i], aliases, n))
+				inspect_alias(d, i, aliases, n);
+		if (n == 0)
 			close_session(d);
 		return r;
 	}
@@ -1199,7 +1226,7 @@ static void handle_unbind(struct device *d)
 
 void device_handle(struct device *d, const struct udev_event *event)
 {
-	if (!mark_text_equal(&d->text, &event->mark)) {
+	if (!event->failed && !mark_text_equal(&d->text, &event->mark)) {
 		if (d->text.value[MARK_ALIAS])
 			d->taken = false; /* it was marked anew */
 		if (mark_text_copy(&d->text, &event->mark) < 0) {
@@ -1228,12 +1255,11 @@ void device_retry(struct device *d)
 
 void device_reload(struct device *d)
 {
-	const pid_t self = getpid();
 	char path[VFIO_PATH_SIZE];
 	struct holder holder;
 
 	/* Who reloads wants it, unless it is an unbind that waits for another's session. */
-	if (d->taken && group_find_user(d->sysfs_fd, &self, 1, &holder, path) < 0)
+	if (d->taken && find_other_user(d, &holder, path) < 0)
 		d->taken = false;
 	d->text_is_new = true;
 	advance(d);
@@ -1244,13 +1270,18 @@ void device_withdraw(struct device *d)
 	if (d->session)
 		log_device(d, MESSAGE_GIVEN_BACK, "taking the aliases back");
 	leave(d);
+	free(d->refusal);
+	d->refusal = NULL;
 	d->obstacle = OBSTACLE_EVENT; /* should it be marked again */
 }
 
 bool device_must_wait(struct device *d, const struct device *others)
 {
+	_cleanup_free_ char *driver = NULL;
 	unsigned int own, group;
 
+	if (sysfs_driver(d->sysfs_fd, &driver) == 0 && !streq(driver, VFIO_DRIVER))
+		forget_binding(d); /* somebody has unbound it meanwhile */
 	if (!d->bound_by_service || sysfs_iommu_group(d->sysfs_fd, &own) < 0)
 		return false;
 	while (others && (!others->session || sysfs_iommu_group(others->sysfs_fd, &group) < 0 ||

@@ -607,6 +607,17 @@ static enum explain_state check_driver(struct context *c)
 			     "VFIO_ALIAS_BIND=force only",
 			     driver);
 	}
+	if (driver && sysfs_has_vfs(c->sysfs_fd)) {
+		mend(c,
+		     "echo 0 > " DEVICE_DIRECTORY
+		     "%s/sriov_numvfs && systemctl reload-or-restart " SERVICE,
+		     c->bdf);
+		return fails(
+			c,
+			"driver %s has virtual functions of the device, which keep the service "
+			"from taking it",
+			driver);
+	}
 	if (override && !streq(override, "vfio-pci"))
 		return holds(c,
 			     "%s%s; the service binds it to vfio-pci, and sets driver_override, "
@@ -706,7 +717,9 @@ static enum explain_state check_service(struct context *c)
 	}
 	if (streq(unit->active_state, "active") || streq(unit->active_state, "reloading"))
 		return holds(c, "%s, pid %d", unit->active_state, (int)unit->main_pid);
-	if (status_service() == STATUS_SERVICE_RUNNING)
+	if (!streq(unit->active_state, "activating") &&
+	    !streq(unit->active_state, "deactivating") &&
+	    status_service() == STATUS_SERVICE_RUNNING)
 		return holds(c, "it runs, started by hand; systemd has it %s", unit->active_state);
 	if (streq(unit->load_state, "not-found")) {
 		mend(c, "install vfio-alias-shim, then: systemctl daemon-reload && "

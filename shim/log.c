@@ -55,7 +55,7 @@ bool log_limit_pass(struct log_limit *limit, uint64_t usec)
 		limit->begin_usec = usec;
 		limit->n = 0;
 	}
-	if (limit->n == LOG_LIMIT_BURST + limit->extra) {
+	if (limit->n >= LOG_LIMIT_BURST + limit->extra) {
 		limit->suppressed++;
 		return false;
 	}

@@ -117,6 +117,9 @@ static void handle_event(const struct udev_event *event, void *userdata)
 			drop_device(p, device_remove);
 		if (*leaving)
 			drop_device(leaving, device_remove);
+	} else if (event->failed) {
+		if (*p)
+			device_handle(*p, event);
 	} else if (!mark || !*mark) {
 		if (*p)
 			let_go(m, p);
@@ -147,8 +150,10 @@ static int on_idle(sd_event_source *source, void *userdata)
 
 	(void)source;
 	give_back_leaving(m);
-	for (struct device *device = m->devices; device; device = device->next)
+	for (struct device *device = m->devices; device; device = device->next) {
+		service_go_on();
 		device_retry(device);
+	}
 	return 0;
 }
 

@@ -32,6 +32,7 @@ int trigger_reload_rules(void)
 struct wait {
 	char *uuid; /* of the events that were asked for */
 	size_t left;
+	bool failed; /* udevd, for one of them */
 	udev_handler handler;
 	void *userdata;
 };
@@ -43,7 +44,10 @@ static void on_event(const struct udev_event *event, void *userdata)
 	if (!streq(event->uuid, wait->uuid))
 		return;
 	wait->left--;
-	wait->handler(event, wait->userdata);
+	if (event->failed)
+		wait->failed = true;
+	else
+		wait->handler(event, wait->userdata);
 }
 
 static int await(struct udev_source *source, struct wait *wait)
@@ -61,7 +65,7 @@ static int await(struct udev_source *source, struct wait *wait)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return wait->failed ? -EIO : 0;
 }
 
 int trigger_devices(char (*bdfs)[PCI_BDF_SIZE], size_t n, udev_handler handler, void *userdata)

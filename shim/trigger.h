@@ -14,7 +14,8 @@ int trigger_reload_rules(void);
 /*
  * Has udev look at devices anew, and waits until it has. Devices that have gone are left out.
  * @handler: called for the event of each, with the mark that it has now
- * Returns 0, -ETIME if udev does not answer, or -errno.
+ * Returns 0, -ETIME if udev does not answer, -EIO if it has not come to the end of its rules for
+ * one of them, of which the handler is not called, or -errno.
  */
 int trigger_devices(char (*bdfs)[PCI_BDF_SIZE], size_t n, udev_handler handler, void *userdata);
 

@@ -109,11 +109,7 @@ static void handle(struct udev_source *source, struct udev_device *device)
 
 	if (!event.bdf || !pci_bdf_valid(event.bdf))
 		return;
-	/* udevd says so where its rules were not applied to the end: that is no news of the mark.
-	 */
-	if (event.action != UDEV_REMOVE &&
-	    udev_device_get_property_value(device, "UDEV_WORKER_FAILED"))
-		return;
+	event.failed = udev_device_get_property_value(device, "UDEV_WORKER_FAILED");
 	for (size_t i = 0; i < MARK_PROPERTIES; i++) {
 		const char *value = udev_device_get_property_value(device, mark_property_names[i]);
 

@@ -17,6 +17,7 @@ struct udev_event {
 	enum udev_action action;
 	const char *bdf;  /* pci_bdf_valid() */
 	const char *uuid; /* of sysfs_trigger(), or NULL */
+	bool failed;	  /* udevd has not come to the end of its rules: the mark is not known */
 	struct mark_text mark;
 };
 

@@ -186,6 +186,10 @@ static int apply(struct order *order, const struct devices *devices)
 	}
 	r = trigger_devices(devices->bdfs, devices->n, order->unmark ? on_unmarked : on_marked,
 			    order);
+	if (r == -EIO) {
+		verb_say("udev has not come to the end of its rules; journalctl -u systemd-udevd");
+		return VERB_FAILED;
+	}
 	if (r == -ETIME) {
 		verb_say("udev does not answer; systemctl status systemd-udevd");
 		return VERB_FAILED;

@@ -676,6 +676,21 @@ Test(device, a_device_waits_for_the_others_of_its_group_to_be_given_back)
 	cr_expect_str_eq(machine.driver, "e1000e");
 }
 
+Test(device, what_udev_has_failed_at_is_no_news)
+{
+	struct udev_event failed = { .action = UDEV_PRESENT, .bdf = MACHINE_BDF, .failed = true };
+
+	appear();
+	tell(UDEV_PRESENT);
+	device_handle(device, &failed);
+	expect("failed", DEVICE_PUBLISHED, NULL);
+	happen(UNBIND);
+	machine.driver = "vfio-pci";
+	failed.action = UDEV_BIND;
+	device_handle(device, &failed);
+	expect("but what has happened is", DEVICE_PUBLISHED, NULL);
+}
+
 Test(device, the_next_run_needs_no_database_of_users_to_go_on)
 {
 	_cleanup_status_ struct status status = {};
@@ -822,14 +837,20 @@ Test(device, a_mark_that_is_not_possible_costs_nobody_an_alias)
 Test(device, nor_does_a_mark_that_meets_the_msix_table)
 {
 	machine.msix = (struct pci_msix){ 2, 1 << 20, 0x10 };
-	mark.value[MARK_ALIAS] = "2:wc@0+1M";
+	mark.value[MARK_ALIAS] = "2:wc@0+512K 2:wc@512K+512K";
 	appear();
 	tell(UDEV_PRESENT);
-	mark.value[MARK_ALIAS] = "2:wc@0+2M";
+	mark.value[MARK_ALIAS] = "2:wc@0+512K 2:wc@1M+1M";
 	tell(UDEV_PRESENT);
 	expect("impossible", DEVICE_WAITING, "meets the pages of the MSI-X table");
 	cr_expect(machine.session);
-	cr_expect_eq(machine.n_aliases, 1);
+	cr_expect_eq(machine.n_aliases, 2);
+	cr_expect_eq(machine.n_created, 2);
+	cr_expect(device->aliases[0].published, "it is there");
+	cr_expect_not(device->aliases[1].published);
+	mark.value[MARK_ALIAS] = "2:wx";
+	tell(UDEV_PRESENT);
+	expect("and refused", DEVICE_REFUSED, "the mark before stays in force");
 }
 
 Test(device, no_session_outlives_the_mark_that_accepts_it)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What udev tells of devices: a libudev that tells what the input says. An input is devices, each
- * an action, a name, SYNTH_UUID and the properties of a mark, with NULs behind them; "-" is one
- * that is not set. The first is what the database has of a device; the others come as events.
+ * an action, a name, SYNTH_UUID ("failed": udevd's worker has) and the properties of a mark, with
+ * NULs behind them; "-" is one that is not set. The first is what the database has of a device; the
+ * others come as events.
  */
 #include "udev.h"
 
@@ -149,6 +150,8 @@ const char *udev_device_get_property_value(struct udev_device *device, const cha
 	for (size_t i = 0; i < MARK_PROPERTIES; i++)
 		if (streq(key, mark_property_names[i]))
 			return device->values[i];
+	if (streq(key, "UDEV_WORKER_FAILED"))
+		return streq(device->uuid, "failed") ? "1" : NULL;
 	check(streq(key, "SYNTH_UUID"));
 	return device->uuid;
 }
@@ -236,6 +239,7 @@ static void on_event(const struct udev_event *event, void *userdata)
 	check(userdata == &known);
 	check(pci_bdf_valid(event->bdf) && streq(event->bdf, now->name));
 	check(streq(event->uuid, now->uuid));
+	check(event->failed == streq(now->uuid, "failed"));
 	check((event->action == UDEV_REMOVE) == streq(now->action, "remove"));
 	check(event->action <= UDEV_REMOVE);
 	if (!event->mark.value[MARK_ALIAS])
