@@ -58,6 +58,28 @@ static void check_items(const struct mark *mark, bool checked)
 	}
 }
 
+static void check_against_msix(const struct mark *mark, struct input *input)
+{
+	const struct pci_msix msix = { .bar = take_byte(input) % PCI_BARS,
+				       .offset = (uint64_t)take_byte(input)
+						 << take_byte(input) % 25,
+				       .size = (uint64_t)take_byte(input) << 4 };
+	_cleanup_free_ char *message = NULL;
+	const struct mark_item *met = mark_find_msix(mark, &msix, &message);
+	uint64_t start, past;
+
+	pci_msix_pages(&msix, &start, &past);
+	check(!met == !message);
+	for (size_t i = 0; i < mark->n_items; i++) {
+		const struct mark_item *item = &mark->items[i];
+		bool meets = item->bar == msix.bar && item->offset < past &&
+			     start < item->offset + item->length;
+
+		check(!meets || (met && met <= item));
+		check(met != item || meets);
+	}
+}
+
 static void check_against_bars(struct mark *mark, struct input *input)
 {
 	_cleanup_free_ char *message = NULL;
@@ -85,6 +107,7 @@ static void check_against_bars(struct mark *mark, struct input *input)
 		check(bars[item->bar].kind == PCI_BAR_MEMORY);
 		check(item->offset + item->length <= bars[item->bar].length);
 	}
+	check_against_msix(mark, input);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -107,6 +130,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == -EINVAL) {
 		check_message(message);
 		check(!mark);
+	} else if (r < 0) {
+		/* who cannot be looked up: the database of users is at fault */
+		check(!mark && !message && (r == -EIO || r == -ERANGE));
+		check(streq(text.value[MARK_OWNER], "fail") ||
+		      streq(text.value[MARK_GROUP], "fail"));
 	} else {
 		check(r == 0 && mark && !message);
 		check((mark->mode & ~(mode_t)0666) == 0);
