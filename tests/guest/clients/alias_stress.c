@@ -448,32 +448,34 @@ static void wait_device(bool there)
 	wait_file(path, there);
 }
 
-/* One command of QMP. Returns whether its answer has @text in it. */
+/*
+ * One command of QMP, without its braces. Returns whether the answer to it has @text in it: other
+ * answers and events may be there as well, and what somebody before has not read.
+ */
 static bool qmp(const char *command, const char *text)
 {
-	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC), answers = 0;
+	static unsigned long last;
+	int fd = open("/dev/qmp", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
-	bool found = false;
-	char line[4096];
+	char id[32], line[4096] = "";
 
 	if (!f)
 		die("/dev/qmp");
-	fprintf(f, "{\"execute\": \"qmp_capabilities\"}\n");
-	fprintf(f, "%s\n", command);
+	snprintf(id, sizeof(id), "\"stress-%lu\"", ++last);
+	/* The first byte ends what was left unfinished. */
+	fprintf(f, "\xff\n{\"execute\": \"qmp_capabilities\"}\n{%s, \"id\": %s}\n", command, id);
 	fflush(f);
-	while (answers < 2 && fgets(line, sizeof(line), f)) {
-		answers += strstr(line, "\"return\"") || strstr(line, "\"error\"");
-		found = answers == 2 && strstr(line, text);
-	}
+	while (!strstr(line, id) && fgets(line, sizeof(line), f))
+		;
 	fclose(f);
-	return found;
+	return strstr(line, text);
 }
 
 static void plug(void)
 {
 	char command[512], path[128];
 
-	snprintf(command, sizeof(command), "{\"execute\": \"device_add\", \"arguments\": %s}",
+	snprintf(command, sizeof(command), "\"execute\": \"device_add\", \"arguments\": %s",
 		 device);
 	snprintf(path, sizeof(path), DEVICES "%s/resource%u", bdf, bar);
 	/* QEMU has taken the one before when it takes this one; the guest sees what comes of it. */
@@ -494,8 +496,8 @@ static void plug(void)
  */
 static bool is_lost(void)
 {
-	bool lost = device && !qmp("{\"execute\": \"qom-list\", \"arguments\": "
-				   "{\"path\": \"/machine/peripheral\"}}",
+	bool lost = device && !qmp("\"execute\": \"qom-list\", \"arguments\": "
+				   "{\"path\": \"/machine/peripheral\"}",
 				   "\"name\": \"hot\"");
 
 	all->lost += lost;
@@ -542,7 +544,7 @@ static void take_away(unsigned int way)
 	case 3:
 		if (!device)
 			break;
-		(void)qmp("{\"execute\": \"device_del\", \"arguments\": {\"id\": \"hot\"}}", "");
+		(void)qmp("\"execute\": \"device_del\", \"arguments\": {\"id\": \"hot\"}", "");
 		usleep(number(20000));
 		session_close(&session);
 		wait_device(false);
