@@ -7,6 +7,7 @@ import grp
 import json
 import mmap
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import time
 import unittest
 
 from guest import (EDU, IVSHMEM, TESTDEV, SIGBUS, Watch, descriptors, kernel_log, main,
-                   map_file, outcome, run)
+                   map_file, outcome, run, until)
 from ptwalk import walk
 import vfio
 from vfio import PAGE, address, sysfs
@@ -25,6 +26,7 @@ IVSHMEM_BAR = 16 * MIB
 RULES = "/etc/udev/rules.d/80-test.rules"
 STATUS = "/run/vfio-alias-shim/devices"
 SERVICE = "vfio-alias-shim"
+TRIGGER = "/proc/sysrq-trigger"
 IDS = {IVSHMEM: ("0x1af4", "0x1110"), EDU: ("0x1234", "0x11e8"), TESTDEV: ("0x1b36", "0x0005")}
 
 
@@ -471,6 +473,24 @@ class Restart(Story):
         self.addCleanup(run, "systemctl", "daemon-reload")
         self.addCleanup(os.unlink, path)
 
+    def oom_kill(self, pid):
+        """Has the kernel out of memory, with the daemon for its first choice."""
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as f:
+            f.write("1000")
+        run("dmesg", "--console-level", "emerg")  # it tells at length, with a trace of its own call
+        self.addCleanup(run, "dmesg", "--console-level", "info")
+        with open(TRIGGER, "w", encoding="ascii") as f:
+            f.write("f")
+        until(lambda: f"Out of memory: Killed process {pid}" in kernel_log(), "the OOM killer")
+
+    def upgrade(self, _):
+        """What a package does to a service that runs: other files, and a restart."""
+        for path in "/usr/sbin/vfio-alias-shim", f"/usr/lib/systemd/system/{SERVICE}.service":
+            shutil.copy2(path, f"{path}.new")
+            os.rename(f"{path}.new", path)
+        run("systemctl", "daemon-reload")
+        systemctl("try-restart")
+
     def test_mappings_outlive_the_daemon(self):
         # One that is stopped does not serve it, and can be killed only.
         self.settings("WatchdogSec=10\nTimeoutAbortSec=1")
@@ -483,6 +503,9 @@ class Restart(Story):
         for name, how in {
                 "kill -9": lambda pid: os.kill(pid, signal.SIGKILL),
                 "the watchdog": lambda pid: os.kill(pid, signal.SIGSTOP),
+                # The debug kernel has no such trigger.
+                **({"the OOM killer": self.oom_kill} if os.path.exists(TRIGGER) else {}),
+                "an upgrade": self.upgrade,
                 "restart": lambda pid: systemctl("restart"),
                 "try-restart": lambda pid: systemctl("try-restart"),
         }.items():
