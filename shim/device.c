@@ -448,19 +448,18 @@ static void give_back(struct device *d)
 		return;
 	(void)sysfs_driver(d->sysfs_fd, &driver); /* unknown is not VFIO_DRIVER */
 	if (streq(driver, VFIO_DRIVER)) {
-		/* The unbind would wait for another's session, and nothing could end the wait. */
+		/* As device_must_wait(), but there is nobody any more who could wait. */
 		if (find_other_user(d, &holder, path) == 0) {
-			(void)log_device_error(d, -EBUSY,
-					       "it stays bound to " VFIO_DRIVER
-					       ": %s (pid %d) has %s open",
-					       holder.name, (int)holder.pid, path);
+			log_device(d, MESSAGE_NOT_GIVEN_BACK,
+				   "it stays bound to " VFIO_DRIVER ": %s (pid %d) has %s open",
+				   holder.name, (int)holder.pid, path);
 			forget_binding(d);
 			return;
 		}
 		if (sysfs_has_vfs(d->sysfs_fd)) {
-			(void)log_device_error(d, -EBUSY,
-					       "it stays bound to " VFIO_DRIVER
-					       ", for it has virtual functions: %m");
+			log_device(d, MESSAGE_NOT_GIVEN_BACK,
+				   "it stays bound to " VFIO_DRIVER
+				   ", for it has virtual functions");
 			forget_binding(d);
 			return;
 		}
@@ -646,9 +645,19 @@ static int check_noiommu(struct device *d)
 	return 0;
 }
 
+/* @holder has @path open, and the device cannot be had before that is closed. */
+static int stop_until_closed(struct device *d, const struct holder *holder, const char *path)
+{
+	return stop_and_tell(d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
+			     "%s (pid %d) has %s open; waiting until it is closed", holder->name,
+			     (int)holder->pid, path);
+}
+
 static int step_bind(struct device *d)
 {
 	_cleanup_free_ char *driver = NULL;
+	char path[VFIO_PATH_SIZE];
+	struct holder holder;
 	unsigned int group;
 	int r;
 
@@ -688,6 +697,14 @@ static int step_bind(struct device *d)
 				     "driver %s has the device: unbind it, or mark the device with "
 				     "VFIO_ALIAS_BIND=force",
 				     driver);
+	/*
+	 * An unbind of which nothing is known here may be waiting for a session, and would have
+	 * this process wait, too. Else the group could not be opened either.
+	 */
+	if (!driver && find_other_user(d, &holder, path) == 0) {
+		watch_close(d, open(path, O_PATH | O_CLOEXEC));
+		return stop_until_closed(d, &holder, path);
+	}
 	return bind(d, driver);
 }
 
@@ -720,9 +737,7 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 		__attribute__((fallthrough));
 	case -EBUSY:
 		if (group_find_user(d->sysfs_fd, &self, 1, &holder, path) == 0)
-			return stop_and_tell(d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
-					     "%s (pid %d) has %s open; waiting until it is closed",
-					     holder.name, (int)holder.pid, path);
+			return stop_until_closed(d, &holder, path);
 		return stop_and_tell(
 			d, OBSTACLE_BUSY, MESSAGE_GROUP_BUSY,
 			"another process uses the device or its IOMMU group %u; waiting "
@@ -1162,6 +1177,8 @@ static void recall(struct device *d, struct status *status)
 	}
 	if (half_bound)
 		restore_override(d);
+	if (half_bound && !driver)
+		give_back(d); /* it may have been taken from its driver already */
 
 	/* By the mark of then: what udev has now is compared with that, as at any other time. */
 	if (status->mark.value[MARK_ALIAS] && vfio_session_is_stored(d->bdf)) {
@@ -1259,8 +1276,10 @@ void device_reload(struct device *d)
 	struct holder holder;
 
 	/* Who reloads wants it, unless it is an unbind that waits for another's session. */
-	if (d->taken && find_other_user(d, &holder, path) < 0)
+	if (d->taken && find_other_user(d, &holder, path) == -ENOENT)
 		d->taken = false;
+	if (!sysfs_group_has_vfio(d->sysfs_fd))
+		d->has_vfio = false; /* none is under way, whether or not its event has come */
 	d->text_is_new = true;
 	advance(d);
 }
@@ -1275,24 +1294,47 @@ void device_withdraw(struct device *d)
 	d->obstacle = OBSTACLE_EVENT; /* should it be marked again */
 }
 
-bool device_must_wait(struct device *d, const struct device *others)
+/* The other device with a session of the same IOMMU group, or NULL. */
+static const struct device *find_in_group(const struct device *d, const struct device *others)
 {
-	_cleanup_free_ char *driver = NULL;
 	unsigned int own, group;
 
-	if (sysfs_driver(d->sysfs_fd, &driver) == 0 && !streq(driver, VFIO_DRIVER))
-		forget_binding(d); /* somebody has unbound it meanwhile */
-	if (!d->bound_by_service || sysfs_iommu_group(d->sysfs_fd, &own) < 0)
-		return false;
+	if (sysfs_iommu_group(d->sysfs_fd, &own) < 0)
+		return NULL;
 	while (others && (!others->session || sysfs_iommu_group(others->sysfs_fd, &group) < 0 ||
 			  group != own))
 		others = others->next;
-	if (!others)
+	return others;
+}
+
+bool device_must_wait(struct device *d, const struct device *others)
+{
+	_cleanup_free_ char *driver = NULL;
+	char path[VFIO_PATH_SIZE];
+	struct holder holder;
+
+	if (sysfs_driver(d->sysfs_fd, &driver) == 0 && !streq(driver, VFIO_DRIVER))
+		forget_binding(d); /* somebody has unbound it meanwhile */
+	if (!d->bound_by_service)
 		return false;
-	(void)stop_at(d, OBSTACLE_EVENT, /* tells */
-		      "it is not marked any more; it can be given back when %s, of the same IOMMU "
-		      "group, is not published any more, either",
-		      others->bdf);
+	others = find_in_group(d, others);
+	if (others)
+		(void)stop_at(d, OBSTACLE_EVENT, /* tells */
+			      "it is not marked any more; it can be given back when %s, of the "
+			      "same IOMMU group, is not published any more, either",
+			      others->bdf);
+	else if (find_other_user(d, &holder, path) == 0)
+		/* The unbind would wait for that session, and nothing could end the wait. */
+		(void)stop_at(d, OBSTACLE_EVENT, /* likewise */
+			      "it is not marked any more; it can be given back when %s (pid %d) "
+			      "has closed %s",
+			      holder.name, (int)holder.pid, path);
+	else if (sysfs_has_vfs(d->sysfs_fd))
+		(void)stop_at(d, OBSTACLE_EVENT, /* likewise */
+			      "it is not marked any more; it can be given back when it has no "
+			      "virtual functions any more");
+	else
+		return false;
 	save(d);
 	return true;
 }

@@ -131,8 +131,9 @@ void device_reload(struct device *device);
 void device_withdraw(struct device *device);
 
 /*
- * Whether another device, of those that @others begins, has a session of the same IOMMU group, so
- * that this one, which was withdrawn, cannot be given back yet. If so it is told.
+ * Whether this device, which was withdrawn, cannot be given back yet: since another one, of those
+ * that @others begins, has a session of the same IOMMU group, or another process has, or for its
+ * virtual functions. If so it is told.
  */
 bool device_must_wait(struct device *device, const struct device *others);
 

@@ -20,13 +20,21 @@ int group_find_user(int fd, const pid_t except[], size_t n, struct holder *ret,
 		return r;
 	for (size_t i = 0; i <= n_cdevs; i++) {
 		way.cdev = i < n_cdevs ? cdevs[i] : NULL; /* last, the group itself */
-		/* Where somebody else has /dev mounted is not known. */
-		r = holder_find_open("/proc", vfio_path(path, &way) + strlen("/dev"), except, n,
-				     ret);
+		r = holder_find_open("/proc", vfio_path(path, &way), except, n, ret);
 		if (r == 0)
 			strcpy(ret_path, path);
 		if (r != -ENOENT)
 			return r;
 	}
-	return -ENOENT;
+	/*
+	 * An unbind takes the device's own node away, and its name, before it waits for who has it
+	 * open; the group stays. Whose node it was is not known any more, but no node is gone for
+	 * another reason.
+	 */
+	if (sysfs_has_vfio(fd) || !sysfs_group_has_vfio(fd))
+		return -ENOENT;
+	r = holder_find_open_unlinked("/proc", "/vfio/devices/vfio", except, n, ret);
+	if (r == 0)
+		strcpy(ret_path, "a device that is being unbound");
+	return r;
 }

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "pci.h"
 #include "util.h"
@@ -147,37 +149,6 @@ int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, str
 	return find_process(proc, has_mapped, &(struct mapped){ bdf, bar }, ret);
 }
 
-/* Whether the process of directory @process_fd has a descriptor of a file that ends in @tail. */
-static bool has_open(int process_fd, const char *tail)
-{
-	_cleanup_closedir_ DIR *descriptors = NULL;
-	struct dirent *entry;
-	int fd;
-
-	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	descriptors = fdopendir(fd);
-	if (!descriptors) {
-		close_fd(fd);
-		return false;
-	}
-	while ((entry = readdir(descriptors))) {
-		char target[PATH_MAX];
-		ssize_t length;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
-		if (length < 0)
-			continue; /* it has just been closed */
-		target[length] = '\0';
-		if (ends_in(target, tail))
-			return true;
-	}
-	return false;
-}
-
 static bool is_among(pid_t pid, const pid_t pids[], size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -186,26 +157,83 @@ static bool is_among(pid_t pid, const pid_t pids[], size_t n)
 	return false;
 }
 
+/* The character device that is looked for. */
 struct opened {
-	const char *tail; /* of the file's path */
+	dev_t number;
+	const char *head; /* if not NULL: the node is gone, and its path had this */
 	const pid_t *except;
 	size_t n;
 };
 
+/* "/dev/vfio/devices/vfio12 (deleted)"; /dev can be mounted elsewhere. */
+static bool is_unlinked(const char *target, const char *head)
+{
+	const char *at = strstr(target, head);
+
+	if (!at)
+		return false;
+	at += strlen(head);
+	return streq(at + strspn(at, "0123456789"), " (deleted)");
+}
+
+/* Whether @name in a process's directory of descriptors, @fd, is the device. */
+static bool is_opened(int fd, const char *name, const struct opened *opened)
+{
+	char target[PATH_MAX];
+	struct statx st;
+	ssize_t length;
+
+	/* Who serves the file system of a file is not asked for it, nor waited for. */
+	if (statx(fd, name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 || !S_ISCHR(st.stx_mode))
+		return false;
+	if (!opened->head)
+		return makedev(st.stx_rdev_major, st.stx_rdev_minor) == opened->number;
+	length = readlinkat(fd, name, target, sizeof(target) - 1);
+	if (length < 0)
+		return false; /* it has just been closed */
+	target[length] = '\0';
+	return is_unlinked(target, opened->head);
+}
+
 static bool has_opened(int process_fd, const void *what, struct holder *holder)
 {
 	const struct opened *opened = what;
+	_cleanup_closedir_ DIR *descriptors = NULL;
+	struct dirent *entry;
+	int fd;
 
-	if (is_among(holder->pid, opened->except, opened->n) || !has_open(process_fd, opened->tail))
+	if (is_among(holder->pid, opened->except, opened->n))
 		return false;
-	snprintf(holder->file, sizeof(holder->file), "%s", strrchr(opened->tail, '/') + 1);
-	return true;
+	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	descriptors = fdopendir(fd);
+	if (!descriptors) {
+		close_fd(fd);
+		return false;
+	}
+	while ((entry = readdir(descriptors)))
+		if (entry->d_name[0] != '.' && is_opened(dirfd(descriptors), entry->d_name, opened))
+			return true;
+	return false;
 }
 
-int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+int holder_find_open(const char *proc, const char *path, const pid_t except[], size_t n,
 		     struct holder *ret)
 {
-	return find_process(proc, has_opened, &(struct opened){ tail, except, n }, ret);
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISCHR(st.st_mode))
+		return -ENOENT;
+	return find_process(proc, has_opened, &(struct opened){ st.st_rdev, NULL, except, n }, ret);
+}
+
+int holder_find_open_unlinked(const char *proc, const char *head, const pid_t except[], size_t n,
+			      struct holder *ret)
+{
+	return find_process(proc, has_opened, &(struct opened){ 0, head, except, n }, ret);
 }
 
 /* A line of maps, proc_pid_maps(5). */

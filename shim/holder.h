@@ -22,13 +22,21 @@ struct holder {
 int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret);
 
 /*
- * Finds a process that has a file of this path open, by /proc/PID/fd.
- * @tail: how the path ends, from a '/' on: where /dev is mounted elsewhere it begins otherwise
+ * Finds a process that has a character device open, by /proc/PID/fd: by its number, whatever the
+ * path was.
+ * @path: of its node
  * @except: @n processes that are not meant
  * Returns as holder_find_mapping() does.
  */
-int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+int holder_find_open(const char *proc, const char *path, const pid_t except[], size_t n,
 		     struct holder *ret);
+
+/*
+ * Likewise one whose node there is no more, which has a number no more, either.
+ * @head: how its path went on behind /dev, up to its number: "/vfio/devices/vfio"
+ */
+int holder_find_open_unlinked(const char *proc, const char *head, const pid_t except[], size_t n,
+			      struct holder *ret);
 
 /* A part of a BAR that a process has mapped, by whatever means. */
 struct holder_mapping {

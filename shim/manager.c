@@ -13,6 +13,9 @@
 #include "status.h"
 #include "store.h"
 
+/* How often those that cannot be given back yet are looked at */
+#define LOOK_USEC (10 * UINT64_C(1000000))
+
 #define RUN_DIRECTORY "/run/vfio-alias-shim"
 
 struct manager {
@@ -22,6 +25,7 @@ struct manager {
 	struct device *devices;
 	struct device *leaving; /* withdrawn, to be given back by on_idle() */
 	sd_event_source *idle;
+	sd_event_source *look; /* timer: at those that are leaving */
 	int lock_fd;
 	int status_fd;
 	char *status_line; /* that systemd was told last */
@@ -43,6 +47,7 @@ static void manager_clear(struct manager *m)
 	forget_devices(&m->devices);
 	forget_devices(&m->leaving);
 	sd_event_source_unref(m->idle);
+	sd_event_source_unref(m->look);
 	udev_source_free(m->udev);
 	sd_event_unref(m->event);
 	close_fd(m->status_fd);
@@ -86,9 +91,31 @@ static void let_go(struct manager *m, struct device **p)
 	m->leaving = device;
 }
 
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	(void)source;
+	(void)usec;
+	return sd_event_source_set_enabled(m->idle, SD_EVENT_ONESHOT);
+}
+
+/* Not every process tells by a PCI event that it has closed a device. */
+static int look_later(struct manager *m)
+{
+	int r;
+
+	if (!m->look)
+		return sd_event_add_time_relative(m->event, &m->look, CLOCK_MONOTONIC, LOOK_USEC, 0,
+						  on_look, m);
+	r = sd_event_source_set_time_relative(m->look, LOOK_USEC);
+	return r < 0 ? r : sd_event_source_set_enabled(m->look, SD_EVENT_ONESHOT);
+}
+
 static void give_back_leaving(struct manager *m)
 {
 	struct device **p = &m->leaving;
+	int r = 0;
 
 	while (*p) {
 		if (device_must_wait(*p, m->devices))
@@ -96,6 +123,10 @@ static void give_back_leaving(struct manager *m)
 		else
 			drop_device(p, device_release);
 	}
+	if (m->leaving)
+		r = look_later(m);
+	if (r < 0)
+		(void)log_error(r, "cannot set a timer: %m");
 }
 
 /* Whatever happens to a device, or is found of one, comes through here. */
@@ -157,6 +188,30 @@ static int on_idle(sd_event_source *source, void *userdata)
 	return 0;
 }
 
+/*
+ * What udev cannot be asked about goes on by the mark that was in force, if there is a session of
+ * an earlier run: it is not a device without a mark.
+ */
+static void keep_undecided(struct manager *m)
+{
+	struct status *statuses;
+	size_t n;
+
+	if (status_read_all(m->status_fd, &statuses, &n, NULL) < 0)
+		return; /* give_back_unmarked() tells */
+	for (size_t i = 0; i < n; i++) {
+		const char *bdf = statuses[i].bdf;
+		struct device **p = find_device(&m->devices, bdf);
+		int r = 0;
+
+		if (!*p && vfio_session_is_stored(bdf) && udev_is_undecided(bdf))
+			r = device_new(bdf, m->event, &m->vfio, m->status_fd, p);
+		if (r < 0)
+			(void)log_error(r, "%s: %m", bdf);
+	}
+	status_free_all(statuses, n);
+}
+
 /* What an earlier run has bound and is not marked now belongs to its driver. */
 static void give_back_unmarked(struct manager *m)
 {
@@ -195,7 +250,7 @@ static int enumerate(struct manager *m)
 	if (r < 0)
 		return log_error(r, "cannot enumerate PCI devices: %m");
 	while (*p) {
-		if ((*p)->seen)
+		if ((*p)->seen || udev_is_undecided((*p)->bdf))
 			p = &(*p)->next;
 		else
 			let_go(m, p);
@@ -353,6 +408,7 @@ int manager_run(void)
 	r = enumerate(&m);
 	if (r < 0)
 		return r;
+	keep_undecided(&m);
 	n = store_drop_rest(); /* of devices that are not marked any more */
 	vfio_settle(&m.vfio);
 	if (n > 0)
@@ -369,7 +425,8 @@ int manager_run(void)
 		return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
 	while (m.devices)
 		let_go(&m, &m.devices);
-	give_back_leaving(&m);
+	while (m.leaving)
+		drop_device(&m.leaving, device_release);
 	(void)rmdir(STATUS_DIRECTORY); /* the command tells by it whether the service runs */
 	return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
 }

@@ -10,6 +10,7 @@
 
 #define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
 #define SYSFS_LOCKDOWN "/sys/kernel/security/lockdown"
+#define VFIO_CLASS "/sys/class/vfio" /* the groups that it has */
 #define SYSFS_ACPI_TABLES "/sys/firmware/acpi/tables"
 #define GROUP_DEVICES "iommu_group/devices" /* of a device's directory */
 #define DEBUGFS_MEMTYPES "/sys/kernel/debug/x86/pat_memtype_list"
@@ -328,6 +329,20 @@ int sysfs_noiommu_mode(void)
 	int r = read_one_line_at(AT_FDCWD, SYSFS_NOIOMMU_MODE, &value);
 
 	return r < 0 ? r : streq(value, "Y");
+}
+
+bool sysfs_group_has_vfio(int fd)
+{
+	char path[sizeof(VFIO_CLASS "/noiommu-4294967295")];
+	unsigned int group;
+
+	if (faccessat(AT_FDCWD, VFIO_CLASS, F_OK, 0) < 0)
+		return true;
+	if (sysfs_iommu_group(fd, &group) < 0)
+		return false;
+	snprintf(path, sizeof(path), VFIO_CLASS "/%s%u",
+		 sysfs_group_is_noiommu(fd) ? "noiommu-" : "", group);
+	return faccessat(AT_FDCWD, path, F_OK, 0) == 0;
 }
 
 int sysfs_vfio_cdev(int fd, char **ret)

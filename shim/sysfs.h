@@ -96,6 +96,12 @@ int sysfs_noiommu_mode(void);
 int sysfs_vfio_cdev(int fd, char **ret);
 
 /*
+ * Whether VFIO has the device's IOMMU group: a device of it is bound to VFIO, or being unbound.
+ * Where the kernel's VFIO has no groups (CONFIG_VFIO_GROUP), it may have.
+ */
+bool sysfs_group_has_vfio(int fd);
+
+/*
  * Finds a device of the same IOMMU group whose driver keeps VFIO out of it.
  * @except: the address of the device itself, whose driver is not meant
  * @ret_bdf, @ret_driver: to be freed

@@ -88,6 +88,14 @@ int udev_read_mark(const char *bdf, struct mark_text *ret, bool *ret_initialized
 	return 0;
 }
 
+bool udev_is_undecided(const char *bdf)
+{
+	_cleanup_(mark_text_clear) struct mark_text text = {};
+	bool initialized;
+
+	return udev_read_mark(bdf, &text, &initialized) == 0 && !initialized;
+}
+
 static enum udev_action parse_action(const char *action)
 {
 	if (streq(action, "remove"))

@@ -50,6 +50,12 @@ int udev_source_dispatch(struct udev_source *source);
  */
 int udev_read_mark(const char *bdf, struct mark_text *ret, bool *ret_initialized);
 
+/*
+ * Whether the device is there and udev does not know what it is: it has not seen it yet, or a
+ * worker has died of it. Such a device is not one without a mark.
+ */
+bool udev_is_undecided(const char *bdf);
+
 /* Handles each marked device that udev has initialized, as UDEV_PRESENT. Returns 0 or -errno. */
 int udev_source_enumerate(struct udev_source *source);
 

@@ -618,6 +618,15 @@ Test(device, what_somebody_else_has_open_is_not_unbound)
 	tell(UDEV_PRESENT);
 	device_withdraw(device);
 	machine.opened = true; /* the unbind would wait */
+	cr_expect(device_must_wait(device, NULL));
+	expect("unmarked", DEVICE_WAITING, "when user (pid 4712) has closed /dev/vfio/7");
+	machine.opened = false;
+	machine.has_vfs = true;
+	cr_expect(device_must_wait(device, NULL));
+	expect("with functions", DEVICE_WAITING, "no virtual functions any more");
+	machine.has_vfs = false;
+	cr_expect_not(device_must_wait(device, NULL));
+	machine.opened = true; /* and nobody can wait, at the end of the service */
 	device_release(device);
 	cr_expect_str_eq(machine.driver, "vfio-pci");
 }
@@ -649,9 +658,19 @@ Test(device, what_another_driver_has_was_unbound_whether_that_was_heard_of_or_no
 	settle();
 	machine.driver = "e1000e"; /* and the event was lost */
 	device_reload(device);
-	expect("reloaded", DEVICE_WAITING, "was taken from its VFIO driver");
+	expect("reloaded", DEVICE_WAITING, "driver e1000e has the device");
+}
+
+Test(device, nor_has_it_to_be_heard_of_for_a_reload_to_bind_it_again)
+{
+	appear();
+	tell(UDEV_PRESENT);
+	machine_request();
+	settle();
+	machine.driver = NULL; /* and the event was lost */
+	expect("unbound", DEVICE_WAITING, "was taken from its VFIO driver");
 	device_reload(device);
-	expect("again", DEVICE_WAITING, "driver e1000e has the device");
+	expect("reloaded", DEVICE_PUBLISHED, NULL);
 }
 
 Test(device, a_device_waits_for_the_others_of_its_group_to_be_given_back)
@@ -746,6 +765,8 @@ Test(device, the_next_run_mends_a_device_that_was_half_bound)
 	snprintf(machine.override, sizeof(machine.override), "vfio-pci");
 	appear();
 	cr_expect_str_eq(machine.override, "");
+	cr_expect_str_eq(machine.driver, "e1000e", "whether or not it is still marked");
+	mark.value[MARK_BIND] = "force";
 	tell(UDEV_PRESENT);
 	expect("bound", DEVICE_PUBLISHED, NULL);
 	device_release(device);
@@ -819,6 +840,37 @@ Test(device, an_unbind_that_waits_for_somebody_else_is_left_alone)
 	tell(UDEV_UNBIND);
 	device_reload(device);
 	expect("when it is done", DEVICE_PUBLISHED, NULL);
+}
+
+Test(device, nor_is_one_that_nothing_is_known_of)
+{
+	/* It has begun before this run, and before the device was marked. */
+	machine.unbinding = machine.opened = true;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("by its group", DEVICE_WAITING, "user (pid 4712) has /dev/vfio/7 open");
+	machine.opened = false;
+	machine.cdev = machine.opened_unlinked = true;
+	device_retry(device);
+	expect("by itself", DEVICE_WAITING,
+	       "vm (pid 4713) has a device that is being unbound open");
+	machine.unbinding = machine.opened_unlinked = false;
+	tell(UDEV_UNBIND);
+	expect("when it is done", DEVICE_PUBLISHED, NULL);
+}
+
+Test(device, a_reload_does_not_mistake_an_unbind_that_waits_by_a_character_device)
+{
+	machine.cdev = true;
+	machine.open = -EBUSY;
+	appear();
+	tell(UDEV_PRESENT);
+	machine.unbinding = machine.opened_unlinked = true;
+	machine.driver = NULL;
+	device_retry(device);
+	expect("while it waits", DEVICE_WAITING, "was taken from its VFIO driver");
+	device_reload(device);
+	expect("reloaded", DEVICE_WAITING, "was taken from its VFIO driver");
 }
 
 Test(device, a_mark_that_is_not_possible_costs_nobody_an_alias)

@@ -101,25 +101,57 @@ Test(holder, all_ways_to_map_a_bar_are_found)
 	free(list.mappings);
 }
 
-Test(holder, a_process_that_has_the_group_open_is_named_and_those_excepted_are_not)
+Test(holder, a_process_that_has_a_device_open_is_named_and_those_excepted_are_not)
 {
 	static const pid_t except[] = { 1, 12 };
 	struct holder holder;
 
-	scratch_link("1/fd/40", "/vfio/17");
+	scratch_file("full", "");
+	scratch_link("1/fd/40", "/dev/full");
 	scratch_file("1/comm", "systemd\n");
-	scratch_link("12/fd/3", "/dev/vfio/17");
+	scratch_link("12/fd/3", "/dev/full");
 	scratch_file("12/comm", "vfio-alias-shim\n");
-	scratch_link("13/fd/3", "/dev/vfio/171");
-	scratch_link("13/fd/4", "/dev/vfio/17 (deleted)");
-	scratch_link("13/fd/5", "/dev/novfio/17x");
+	/* Not the number, not a device, not there */
+	scratch_link("13/fd/3", "/dev/null");
+	scratch_link("13/fd/4", "../../full");
+	scratch_link("13/fd/5", "/nowhere/full");
 	scratch_file("13/comm", "other\n");
-	cr_expect_eq(holder_find_open(scratch, "/vfio/17", except, 2, &holder), -ENOENT);
+	cr_expect_eq(holder_find_open(scratch, "/dev/full", except, 2, &holder), -ENOENT);
 
-	scratch_link("14/fd/9", "/dev/vfio/17");
+	scratch_link("14/fd/9", "/dev/../dev/full"); /* whatever the path */
 	scratch_file("14/comm", "qemu\n");
-	cr_assert_eq(holder_find_open(scratch, "/vfio/17", except, 2, &holder), 0);
+	cr_assert_eq(holder_find_open(scratch, "/dev/full", except, 2, &holder), 0);
 	cr_expect_eq(holder.pid, 14);
 	cr_expect_str_eq(holder.name, "qemu");
-	cr_expect_str_eq(holder.file, "17");
+	cr_expect_eq(holder_find_open(scratch, "/dev/nowhere", except, 2, &holder), -ENOENT);
+	cr_expect_eq(holder_find_open(scratch, "/", except, 2, &holder), -ENOENT);
+}
+
+Test(holder, a_process_that_has_a_device_open_whose_node_is_gone_is_named)
+{
+	static const pid_t except[] = { 1 };
+	static const char *const others[] = { "/null", "/null12", "/null (deleted",
+					      "/nul (deleted)", "/nullx (deleted)" };
+	_cleanup_free_ char *node = NULL;
+	struct holder holder;
+
+	/* A link to a link: what the kernel shows of a node that is gone leads nowhere by itself.
+	 */
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		_cleanup_free_ char *link = NULL;
+
+		cr_assert(asprintf(&link, "13/fd/%zu", i) > 0);
+		scratch_link(link, others[i]);
+	}
+	scratch_file("13/comm", "other\n");
+	cr_assert(asprintf(&node, "%s/null7 (deleted)", scratch) > 0);
+	cr_assert_eq(symlink("/dev/null", node), 0);
+	scratch_link("1/fd/3", node);
+	scratch_file("1/comm", "systemd\n");
+	cr_expect_eq(holder_find_open_unlinked(scratch, "/null", except, 1, &holder), -ENOENT);
+
+	scratch_link("14/fd/9", node);
+	scratch_file("14/comm", "qemu\n");
+	cr_assert_eq(holder_find_open_unlinked(scratch, "/null", except, 1, &holder), 0);
+	cr_expect_eq(holder.pid, 14);
 }

@@ -24,12 +24,13 @@ struct machine {
 	/* What is so */
 	bool gone;
 	bool no_group;
-	int noiommu_mode;   /* as sysfs_noiommu_mode() */
-	bool cdev;	    /* VFIO's devices have character devices of their own */
-	bool opened;	    /* the group, by a process that is found */
-	bool opened_beside; /* another device of the group, likewise, by its character device */
-	const char *driver; /* that has the device */
-	const char *native; /* driver that takes it if no other is wanted */
+	int noiommu_mode;     /* as sysfs_noiommu_mode() */
+	bool cdev;	      /* VFIO's devices have character devices of their own */
+	bool opened;	      /* the group, by a process that is found */
+	bool opened_beside;   /* another device of the group, likewise, by its character device */
+	bool opened_unlinked; /* the device itself, while it is unbound, likewise */
+	const char *driver;   /* that has the device */
+	const char *native;   /* driver that takes it if no other is wanted */
 	char override[32];
 	const char *beside; /* driver of another device in the group */
 	bool has_vfs;	    /* virtual functions */
@@ -211,6 +212,11 @@ int sysfs_iommu_group(int fd, unsigned int *ret)
 		return -ENOENT;
 	*ret = MACHINE_GROUP;
 	return 0;
+}
+
+bool sysfs_group_has_vfio(int fd)
+{
+	return sysfs_has_vfio(fd) || machine.unbinding;
 }
 
 int sysfs_list_group_cdevs(int fd, char (**ret)[SYSFS_CDEV_SIZE], size_t *ret_n)
@@ -484,7 +490,7 @@ int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bo
 	return 0;
 }
 
-int holder_find_open(const char *proc, const char *tail, const pid_t except[], size_t n,
+int holder_find_open(const char *proc, const char *path, const pid_t except[], size_t n,
 		     struct holder *ret)
 {
 	bool ours = false;
@@ -493,10 +499,24 @@ int holder_find_open(const char *proc, const char *tail, const pid_t except[], s
 	for (size_t i = 0; i < n; i++)
 		ours |= except[i] == getpid();
 	cr_assert(ours);
-	if (!(machine.opened && streq(tail, "/vfio/7")) &&
-	    !(machine.opened_beside && streq(tail, "/vfio/devices/vfio1")))
+	if (!(machine.opened && streq(path, "/dev/vfio/7")) &&
+	    !(machine.opened_beside && streq(path, "/dev/vfio/devices/vfio1")))
 		return -ENOENT;
 	*ret = (struct holder){ .pid = 4712, .name = "user" };
+	return 0;
+}
+
+int holder_find_open_unlinked(const char *proc, const char *head, const pid_t except[], size_t n,
+			      struct holder *ret)
+{
+	(void)proc;
+	(void)except;
+	(void)n;
+	cr_assert_str_eq(head, "/vfio/devices/vfio");
+	cr_assert_not(sysfs_has_vfio(STDERR_FILENO));
+	if (!machine.opened_unlinked)
+		return -ENOENT;
+	*ret = (struct holder){ .pid = 4713, .name = "vm" };
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * What /proc tells of processes. An input begins with which file it is for:
  *
  *	0  "maps", a NUL, and "comm"; the last line of "maps" gets its end
- *	1  "fd": what each link points to, with a NUL behind it
+ *	1  "fd": what each link points to, with a NUL behind it; ../../vfio7 is a device, with and
+ *	   without the " (deleted)" behind it
  *	2  "locks"; '@' stands for the device and the inode of a file that is there
  */
 #include <sys/sysmacros.h>
@@ -29,6 +30,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	directory = make_directory();
 	check(mkdirat(directory, "4711", 0700) == 0);
 	check(mkdirat(directory, "4711/fd", 0700) == 0);
+	check(symlinkat("/dev/null", directory, "vfio7") == 0);
+	check(symlinkat("/dev/null", directory, "vfio7 (deleted)") == 0);
 	snprintf(locks, sizeof(locks), "%s/locks", getenv("FUZZ_DIRECTORY"));
 	snprintf(locked, sizeof(locked), "%s/locked", getenv("FUZZ_DIRECTORY"));
 	write_file(directory, "locked", "", 0);
@@ -92,36 +95,50 @@ static void check_maps(struct input *input)
 
 /* ---- fd ---- */
 
+/* Whether the kernel says so of a node that is gone. */
+static bool is_unlinked(const char *target)
+{
+	const char *at = strstr(target, "/vfio");
+
+	if (!at)
+		return false;
+	for (at += strlen("/vfio"); *at >= '0' && *at <= '9'; at++)
+		;
+	return streq(at, " (deleted)");
+}
+
 static void check_links(struct input *input)
 {
-	static const char tail[] = "/vfio/7";
 	static const pid_t except[] = { 1, PID };
+	const char *proc = getenv("FUZZ_DIRECTORY");
+	bool is_there = false, is_gone = false;
 	struct holder holder = {};
-	bool is_there = false;
 	size_t n;
 	int r;
 
 	for (n = 0; n < LINKS_MAX && input->p < input->end; n++) {
 		_cleanup_free_ char *target = take_text(input, '\0');
-		size_t length = strlen(target);
 		char path[32];
+		struct stat st;
 
 		snprintf(path, sizeof(path), "4711/fd/%zu", n);
 		if (symlinkat(target, directory, path) < 0) {
-			check(length == 0);
+			check(*target == '\0');
 			n--;
 			continue;
 		}
-		is_there |= length >= strlen(tail) &&
-			    memcmp(target + length - strlen(tail), tail, strlen(tail)) == 0;
+		if (fstatat(directory, path, &st, 0) < 0 || !S_ISCHR(st.st_mode))
+			continue;
+		is_there |= st.st_rdev == makedev(1, 3);
+		is_gone |= is_unlinked(target);
 	}
 	write_file(directory, "4711/comm", "tool\n", strlen("tool\n"));
-	r = holder_find_open(getenv("FUZZ_DIRECTORY"), tail, except, 1, &holder);
+	r = holder_find_open(proc, "/dev/null", except, 1, &holder);
 	check(r == (is_there ? 0 : -ENOENT));
 	check(!is_there || (holder.pid == PID && streq(holder.name, "tool")));
-	check(!is_there || streq(holder.file, "7"));
-	check(holder_find_open(getenv("FUZZ_DIRECTORY"), tail, except, ARRAY_SIZE(except),
-			       &holder) == -ENOENT);
+	check(holder_find_open(proc, "/dev/null", except, ARRAY_SIZE(except), &holder) == -ENOENT);
+	r = holder_find_open_unlinked(proc, "/vfio", except, 1, &holder);
+	check(r == (is_gone ? 0 : -ENOENT));
 	while (n-- > 0) {
 		char path[32];
 
