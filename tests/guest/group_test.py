@@ -5,10 +5,11 @@
 
 import os
 import subprocess
+import threading
 
 from actor import Actor
 from case import WAYS
-from guest import descriptors, main, map_file, until
+from guest import IVSHMEM, descriptors, main, map_file, until
 import story_test as story
 from ptwalk import walk
 import vfio
@@ -131,6 +132,27 @@ class Group(story.Story):
         self.assertTrue(any(path in now["reason"] for path in holder.paths()
                             if path.startswith("/dev/vfio/")))
         holder.exit()
+        self.wait_for(FIRST, "published")
+        self.assertWc(FIRST)
+
+    def test_an_unbind_that_waits_for_another_user_keeps_nobody_else_waiting(self):
+        subprocess.run(["modprobe", "-a", "vfio-pci", *WAYS[-1].modules], check=True)
+        vfio.bind(FIRST)
+        holder = Actor(Holder, FIRST)
+        self.addCleanup(holder.kill)
+        unbind = threading.Thread(target=vfio.unbind, args=(FIRST,))
+        unbind.start()
+        until(lambda: not os.path.exists(sysfs(FIRST, "driver")), "the begin of the unbind")
+        # Neither the device nor its unbind is known to the service yet.
+        self.start({FIRST: FIRST_MARK, IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.wait_for(FIRST, "waiting", f"(pid {holder.pid}) has ")
+        self.assertEqual(story.status(IVSHMEM)["state"], "published")
+        story.systemctl("reload")
+        self.assertTrue(unbind.is_alive())
+        vfio.unbind(IVSHMEM)  # is answered
+        self.wait_for(IVSHMEM, "waiting", "was taken from its VFIO driver")
+        holder.exit()
+        unbind.join()
         self.wait_for(FIRST, "published")
         self.assertWc(FIRST)
 

@@ -520,6 +520,28 @@ class Restart(Story):
         self.assertFalse(os.path.exists(sysfs(IVSHMEM, "driver")))
         self.assertEqual(vfio.held_by(1), [])
 
+    def test_a_device_that_udev_has_lost_is_not_one_without_a_mark(self):
+        """As when a worker of udev has died of it: the record is gone."""
+        self.settings("ExecStartPre=\nExecReload=\nExecReload=kill -HUP $MAINPID")
+        write_rules({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger", "--settle", "--subsystem-match=pci")
+        systemctl("start")
+        m = map_file(sysfs(IVSHMEM, "resource2_wc"), PAGE)
+        m[0] = 1
+        os.unlink(f"/run/udev/data/+pci:{IVSHMEM}")
+        systemctl("reload")
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}, EDU: {"VFIO_ALIAS": "0:wc"}})
+        self.wait_for(EDU, "published")  # what came before has been handled
+        self.assertEqual(walk(address(m))["type"], "WC")
+
+        os.unlink(f"/run/udev/data/+pci:{IVSHMEM}")
+        systemctl("restart")
+        self.assertEqual(walk(address(m))["type"], "WC")
+        self.remark({EDU: {"VFIO_ALIAS": "0:wc"}})
+        until(lambda: status(IVSHMEM)["state"] is None, "the end, once udev knows")
+        self.assertEqual(outcome(lambda: m[0]), SIGBUS)
+
     def test_a_restart_ends_the_session_of_what_is_not_marked_any_more(self):
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}, EDU: {"VFIO_ALIAS": "0:wc"}})
         m = map_file(sysfs(EDU, "resource0_wc"), PAGE)
