@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import select
+import shutil
 import signal
 import subprocess
 import unittest
@@ -244,6 +245,11 @@ class Mark(Command):
         run("udevadm", "control", "--reload")
         run("udevadm", "trigger", "--settle", sysfs(EDU))
         self.assertEqual(marked(EDU), {"VFIO_ALIAS_BIND": "never"})
+
+    def test_others_can_read_the_directories_that_it_makes(self):
+        shutil.rmtree(RULES[1], ignore_errors=True)
+        run("sh", "-c", 'umask 077; exec "$@"', "sh", "vfio-alias", "mark", EDU, "0:wc", "--runtime")
+        self.assertEqual(os.stat(RULES[1]).st_mode & 0o7777, 0o755)
 
     def test_a_device_that_is_not_there_can_be_marked(self):
         out, _ = self.succeed("mark", "0000:7f:00.0", "0:wc", "--runtime")
