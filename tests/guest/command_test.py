@@ -308,6 +308,24 @@ class List(Command):
         self.assertEqual((status, json.loads(out)), (1, {"service": "stopped", "devices": []}))
         self.assertIn("systemctl start vfio-alias-shim", err)
 
+    def test_what_a_stop_leaves_of_others_is_not_told_as_the_daemons(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        with open(f"{story.STATUS}/foreign", "w", encoding="ascii") as f:
+            self.addCleanup(os.unlink, f.name)
+        story.systemctl("stop")
+        status, out, err = call("vfio-alias", "list", "--json")
+        self.assertEqual((status, json.loads(out)), (1, {"service": "stopped", "devices": []}))
+        self.assertIn("the service is not running", err)
+
+    def test_what_a_killed_daemon_had_begun_to_write_goes_with_the_next(self):
+        os.makedirs(story.STATUS, exist_ok=True)
+        with open(f"{story.STATUS}/{EDU}.json.new", "w", encoding="ascii") as f:
+            f.write("{")
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.assertFalse(os.path.exists(f.name))
+        story.systemctl("stop")
+        self.assertFalse(os.path.exists(story.STATUS))
+
     def killed(self):
         """Has the daemon die and stay dead for now, its sessions being kept by systemd."""
         os.makedirs(DROP_IN, exist_ok=True)
