@@ -113,10 +113,11 @@ class Usage(unittest.TestCase):
                 self.assertIn("cannot print", done.stderr)
 
     def test_words_are_completed(self):
+        script = "source /usr/share/bash-completion/completions/vfio-alias; " \
+                 'COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDBREAKS=$2; ' \
+                 '_vfio_alias vfio-alias; printf "%s\\n" "${COMPREPLY[@]}"'
+
         def complete(line, breaks=""):
-            script = "source /usr/share/bash-completion/completions/vfio-alias; " \
-                     'COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDBREAKS=$2; ' \
-                     '_vfio_alias vfio-alias; printf "%s\\n" "${COMPREPLY[@]}"'
             return run("bash", "-c", script, "bash", line, breaks).split()
 
         self.assertEqual(complete("vfio-alias un"), ["unmark"])
@@ -135,6 +136,11 @@ class Usage(unittest.TestCase):
                 self.assertEqual(complete(f"vfio-alias {line}"), [])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --bind f"), ["force"])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --owner nobod"), ["nobody"])
+        # Only within a completion there is a compopt.
+        self.assertEqual(complete("vfio-alias bench --svg /etc/os-rel"), ["/etc/os-release"])
+        told = run("bash", "-c", "compopt() { echo \"$@\"; }; " + script, "bash",
+                   "vfio-alias bench --svg /etc/os-rel", "").split()
+        self.assertEqual(told, ["-o", "filenames", "/etc/os-release"])
 
 
 class Mark(Command):
