@@ -7,7 +7,7 @@ import signal
 import subprocess
 from xml.etree import ElementTree
 
-from guest import EDU, IVSHMEM, TESTDEV, main, map_file, run, until
+from guest import EDU, IVSHMEM, TESTDEV, descriptors, main, map_file, run, until
 import story_test as story
 import vfio
 from vfio import sysfs
@@ -90,9 +90,10 @@ class Claims(Bench):
         self.assertIn("--yes-write", done.stderr)
         self.assertUnchanged()
 
-    def meanwhile(self, act, *more):
+    def meanwhile(self, act, *more, redirections=""):
         """Acts while the wc side is measured; returns what is said on standard error."""
-        with subprocess.Popen(["vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
+        with subprocess.Popen(["sh", "-c", f'exec "$@" {redirections}', "sh",
+                               "vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
                                "64K", *more], text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as process:
             def mapped():
@@ -122,6 +123,18 @@ class Claims(Bench):
         self.assertUnchanged()
         with open("old.svg", encoding="ascii") as f:
             self.assertEqual(f.read(), "old")
+
+    def test_standard_streams_that_are_closed_are_no_files_of_its_own(self):
+        seen = {}
+
+        def look(process):
+            seen.update(descriptors(process.pid))
+            process.send_signal(signal.SIGINT)
+
+        self.meanwhile(look, redirections="<&- >&- 2>&-")
+        self.assertEqual([seen[fd] for fd in range(3)], ["/dev/null"] * 3)
+        self.assertUnchanged()
+
 
 class Places(Bench):
     def test_a_side_without_an_alias_says_so(self):
