@@ -313,6 +313,30 @@ static int refuse(const struct task *task)
 	return verb_usage("registers there would take effect; --yes-write if that may be");
 }
 
+/* Of a device that does not listen, all would look restored. Returns a VERB_x. */
+static int check_power(const struct task *task)
+{
+	_cleanup_free_ char *state = NULL;
+	bool awake;
+	int r;
+
+	r = sysfs_power_state(task->sysfs_fd, &state);
+	if (r == 0)
+		r = sysfs_decodes_memory(task->sysfs_fd);
+	if (r < 0) {
+		verb_say("%s: whether it is awake cannot be told: %s", task->bdf, strerror(-r));
+		return VERB_FAILED;
+	}
+	awake = streq(state, "D0") || streq(state, "unknown");
+	if (awake && r > 0)
+		return VERB_DONE;
+	verb_say("%s: %s%s, and what is stored gets lost; an alias would mend that: "
+		 "vfio-alias mark %s %u:wc --runtime",
+		 task->bdf, awake ? "its memory is switched off" : "it sleeps, in power state ",
+		 awake ? "" : state, task->bdf, task->bar);
+	return VERB_FAILED;
+}
+
 /* Looks at the device and chooses what to write. Returns a VERB_x. */
 static int prepare(struct task *task)
 {
@@ -345,6 +369,9 @@ static int prepare(struct task *task)
 	    (task->length > 0 && task->length > bar->length - task->offset))
 		return verb_usage("the range is not in BAR %u, of %" PRIu64 " bytes", task->bar,
 				  bar->length);
+	r = check_power(task);
+	if (r != VERB_DONE)
+		return r;
 
 	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
 		struct side *side = &task->sides[i];

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --device e1000e,addr=0x15
 """vfio-alias bench. What it measures is not looked at, in a guest it means nothing."""
 
 import json
@@ -13,12 +14,19 @@ import vfio
 from vfio import sysfs
 
 KIB, MIB = 1 << 10, 1 << 20
+E1000E = "0000:00:15.0"
+COMMAND, COMMAND_MEMORY = 4, 2  # of the configuration space
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def bench(*arguments):
     return subprocess.run(["vfio-alias", "bench", *arguments], check=False, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def read(path):
+    with open(path, encoding="ascii") as f:
+        return f.read()
 
 
 class Bench(story.Story):
@@ -164,6 +172,35 @@ class Places(Bench):
         self.assertEqual(done.returncode, 1)
         self.assertIn("uc cannot be measured", done.stderr)
         self.assertIn("wc cannot be measured", done.stderr)
+
+    def refused(self, bdf, bar, said):
+        for more in (), ("--yes-write",):
+            done = bench(bdf, bar, "--length", "64", *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn(said, done.stderr)
+            self.assertIn(f"gets lost; an alias would mend that: vfio-alias mark {bdf} {bar}:wc "
+                          "--runtime\n", done.stderr)
+
+    def test_a_device_that_sleeps_is_refused(self):
+        run("modprobe", "-a", "vfio-pci", "vfio_iommu_type1")
+        vfio.bind(E1000E)
+        self.addCleanup(vfio.unbind, E1000E)
+        until(lambda: read(sysfs(E1000E, "power_state")) == "D3hot\n", "sleep")
+        self.refused(E1000E, "0", "it sleeps, in power state D3hot")
+        with vfio.Session(E1000E):
+            done = bench(E1000E, "0", "--length", "64")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("this would overwrite", done.stderr)
+
+    def test_a_device_whose_memory_is_off_is_refused(self):
+        config = os.open(sysfs(IVSHMEM, "config"), os.O_RDWR | os.O_CLOEXEC)
+        self.addCleanup(os.close, config)
+        before = os.pread(config, 1, COMMAND)
+        self.addCleanup(os.pwrite, config, before, COMMAND)
+        os.pwrite(config, bytes([before[0] & ~COMMAND_MEMORY]), COMMAND)
+        self.refused(IVSHMEM, "2", "its memory is switched off")
+        os.pwrite(config, bytes([before[0] | COMMAND_MEMORY]), COMMAND)
+        self.assertEqual(bench(IVSHMEM, "2").returncode, 2)
 
     def test_what_is_in_use_or_not_there_is_refused(self):
         run("modprobe", "pci-stub")
