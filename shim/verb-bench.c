@@ -3,6 +3,8 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
+#include <signal.h>
+#include <sys/stat.h>
 
 #include "bench.h"
 #include "json.h"
@@ -396,34 +398,153 @@ static int prepare(struct task *task)
 	return VERB_DONE;
 }
 
-/* Opens the file, which keeps what it has until there is a plot. NULL: errno tells. */
-static FILE *open_svg(const char *path)
+/* The descriptor that is printed to, if @st is of the same file; else -EBADF. */
+static int find_printed(const struct stat *st)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	FILE *svg = fd < 0 ? NULL : fdopen(fd, "we");
+	struct stat printed;
 
-	if (!svg)
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &printed) == 0 && printed.st_dev == st->st_dev &&
+		    printed.st_ino == st->st_ino)
+			return fd;
+	return -EBADF;
+}
+
+/*
+ * Whether the plot goes into what is there: a pipe, a device, or what is printed to by another
+ * name, such as /dev/stdout. Any other file is replaced.
+ */
+static bool is_written_directly(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || S_ISDIR(st.st_mode))
+		return false;
+	return !S_ISREG(st.st_mode) || find_printed(&st) >= 0;
+}
+
+/* Makes the file that is to replace @path. Returns a descriptor, or -errno. */
+static int make_new(const char *path, char **ret_new)
+{
+	_cleanup_free_ char *new = NULL;
+	int fd;
+
+	if (asprintf(&new, "%s.%d.new", path, getpid()) < 0) {
+		new = NULL;
+		return -ENOMEM;
+	}
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	*ret_new = TAKE_PTR(new);
+	return fd;
+}
+
+/* Before anything is measured: whether the plot can be written. Returns 0 or -errno. */
+static int check_svg(const char *path)
+{
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_free_ char *new = NULL;
+	struct stat st;
+
+	if (!*path)
+		return -ENOENT;
+	if (is_written_directly(path))
+		return access(path, W_OK) < 0 ? -errno : 0;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	fd = make_new(path, &new);
+	if (fd < 0)
+		return fd;
+	return unlink(new) < 0 ? -errno : 0;
+}
+
+/* Takes @fd. Returns 0 or -errno. */
+static int write_plot_to(const struct task *task, int fd)
+{
+	_cleanup_fclose_ FILE *stream = fdopen(fd, "we");
+	int r;
+
+	if (!stream) {
 		close_fd(fd);
-	return svg;
+		return -errno;
+	}
+	r = write_plot(task, stream);
+	return fclose(TAKE_PTR(stream)) != 0 && r == 0 ? -errno : r;
+}
+
+/* The file has all of the old plot or all of the new one. Returns 0 or -errno. */
+static int replace_svg(const struct task *task)
+{
+	_cleanup_free_ char *new = NULL;
+	sigset_t all, before;
+	int r;
+
+	/* A signal that would end it waits: nothing is to be left beside the file. */
+	sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &before); /* these arguments it takes */
+	r = make_new(task->svg, &new);
+	if (r >= 0)
+		r = write_plot_to(task, r);
+	if (r == 0 && rename(new, task->svg) < 0)
+		r = -errno;
+	if (r < 0 && new)
+		(void)unlink(new); /* it is the write that failed */
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+static int write_svg_directly(const struct task *task)
+{
+	struct stat st;
+	int fd = stat(task->svg, &st) == 0 ? find_printed(&st) : -EBADF;
+
+	/* Opened anew, a file would be written from its start again. */
+	fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : open(task->svg, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : write_plot_to(task, fd);
+}
+
+/* Tells what -errno is of, if it is one. Returns a VERB_x. */
+static int svg_result(const struct task *task, int r)
+{
+	if (r == 0)
+		return VERB_DONE;
+	verb_say("%s: the plot cannot be written: %s", task->svg, strerror(-r));
+	return VERB_FAILED;
+}
+
+static int write_svg(const struct task *task)
+{
+	return svg_result(task, is_written_directly(task->svg) ? write_svg_directly(task) :
+								 replace_svg(task));
+}
+
+static int print(const struct task *task)
+{
+	int r;
+
+	if (task->json)
+		return verb_print_json(to_json(task));
+	r = print_table(task);
+	if (r < 0) {
+		verb_say("cannot print: %s", strerror(-r));
+		return VERB_FAILED;
+	}
+	return verb_end();
 }
 
 static int run(struct task *task)
 {
-	_cleanup_fclose_ FILE *svg = NULL;
-	int r;
+	int r, printed;
 
 	r = prepare(task);
 	if (r != VERB_DONE)
 		return r;
 	if (!task->yes_write)
 		return refuse(task);
-	if (task->svg) {
-		svg = open_svg(task->svg);
-		if (!svg) {
-			verb_say("%s: %s", task->svg, strerror(errno));
-			return VERB_FAILED;
-		}
-	}
+	r = task->svg ? svg_result(task, check_svg(task->svg)) : VERB_DONE;
+	if (r != VERB_DONE)
+		return r;
 
 	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
 		r = measure_side(task, (enum bench_side)i);
@@ -437,30 +558,10 @@ static int run(struct task *task)
 	if (task->sides[BENCH_UC].why_not && task->sides[BENCH_WC].why_not)
 		return VERB_FAILED;
 
-	if (task->json) {
-		r = verb_print_json(to_json(task));
-		if (r != VERB_DONE)
-			return r;
-	} else {
-		r = print_table(task);
-		if (r < 0) {
-			verb_say("cannot print: %s", strerror(-r));
-			return VERB_FAILED;
-		}
-	}
-	if (svg) {
-		/* A pipe or a terminal has no length. */
-		r = ftruncate(fileno(svg), 0) < 0 && errno != EINVAL ? -errno : 0;
-		if (r == 0)
-			r = write_plot(task, svg);
-		if (r == 0 && fclose(TAKE_PTR(svg)) != 0)
-			r = -errno;
-		if (r < 0) {
-			verb_say("%s: %s", task->svg, strerror(-r));
-			return VERB_FAILED;
-		}
-	}
-	return verb_end();
+	/* The plot first: nobody may read what is printed, and that ends it. */
+	r = task->svg ? write_svg(task) : VERB_DONE;
+	printed = print(task);
+	return r != VERB_DONE ? VERB_FAILED : printed;
 }
 
 /* A number of bytes of the range. Returns a VERB_x. */

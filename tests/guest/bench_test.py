@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from xml.etree import ElementTree
 
 from guest import EDU, IVSHMEM, TESTDEV, descriptors, main, map_file, run, until
@@ -19,9 +20,9 @@ COMMAND, COMMAND_MEMORY = 4, 2  # of the configuration space
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def bench(*arguments):
+def bench(*arguments, stdout=subprocess.PIPE):
     return subprocess.run(["vfio-alias", "bench", *arguments], check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          stdout=stdout, stderr=subprocess.PIPE)
 
 
 def read(path):
@@ -123,14 +124,13 @@ class Claims(Bench):
         self.assertIn("not restored", err)
 
     def test_an_interrupt_restores_what_was_overwritten_and_keeps_the_old_plot(self):
-        with open("old.svg", "w", encoding="ascii") as f:
-            f.write("old")
+        directory = self.plots()
         err = self.meanwhile(lambda process: process.send_signal(signal.SIGINT),
-                             "--svg", "old.svg")
+                             "--svg", f"{directory}/old.svg")
         self.assertIn("interrupted; what was overwritten is restored\n", err)
         self.assertUnchanged()
-        with open("old.svg", encoding="ascii") as f:
-            self.assertEqual(f.read(), "old")
+        self.assertEqual(os.listdir(directory), ["old.svg"])
+        self.assertEqual(read(f"{directory}/old.svg"), "old")
 
     def test_standard_streams_that_are_closed_are_no_files_of_its_own(self):
         seen = {}
@@ -142,6 +142,73 @@ class Claims(Bench):
         self.meanwhile(look, redirections="<&- >&- 2>&-")
         self.assertEqual([seen[fd] for fd in range(3)], ["/dev/null"] * 3)
         self.assertUnchanged()
+
+    def plots(self, *options):
+        """A directory, on a file system of its own, with an old plot."""
+        directory = tempfile.mkdtemp()
+        run("mount", "-t", "tmpfs", *options, "tmpfs", directory)
+        self.addCleanup(run, "umount", directory)
+        with open(f"{directory}/old.svg", "w", encoding="ascii") as f:
+            f.write("old")
+        return directory
+
+    def plot(self, path, **kwargs):
+        """Measures little, with a plot; both are in the same place."""
+        return bench(IVSHMEM, "2", "--yes-write", "--length", "64", "--svg", path, **kwargs)
+
+    def test_the_old_plot_is_replaced_as_a_whole(self):
+        directory = self.plots()
+        os.link(f"{directory}/old.svg", f"{directory}/precious")
+        os.symlink("precious", f"{directory}/link.svg")
+        for name in "old.svg", "link.svg", "new.svg":
+            done = self.plot(f"{directory}/{name}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(ElementTree.parse(f"{directory}/{name}").getroot().tag, SVG + "svg")
+            self.assertFalse(os.path.islink(f"{directory}/{name}"))
+        self.assertEqual(read(f"{directory}/precious"), "old")
+        self.assertEqual(len(os.listdir(directory)), 4)
+
+    def test_a_full_disk_keeps_the_old_plot_and_the_figures(self):
+        directory = self.plots("-o", "size=4k")
+        done = self.plot(f"{directory}/old.svg")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("STORES", done.stdout)
+        self.assertIn("old.svg: the plot cannot be written: ", done.stderr)
+        self.assertEqual(os.listdir(directory), ["old.svg"])
+        self.assertEqual(read(f"{directory}/old.svg"), "old")
+
+    def test_a_plot_that_cannot_be_written_is_told_before_anything_is(self):
+        directory = self.plots()
+        for path in "", directory, f"{directory}/none/new.svg", f"{directory}/old.svg/new.svg":
+            with self.subTest(path):
+                done = self.plot(path)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertIn(f"{path}: the plot cannot be written: ", done.stderr)
+        run("mount", "-o", "remount,ro", directory)
+        self.assertIn("Read-only", self.plot(f"{directory}/old.svg").stderr)
+
+    def test_a_pipe_or_the_standard_output_is_written(self):
+        directory = self.plots()
+        done = self.plot("/dev/stdout")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("</svg>\nSTORES ", done.stdout)
+        with open(f"{directory}/out", "w", encoding="ascii") as f:
+            self.assertEqual(self.plot("/dev/stdout", stdout=f).returncode, 0)
+        self.assertTrue(os.path.islink("/dev/stdout"))
+        self.assertIn("</svg>\nSTORES ", read(f"{directory}/out"))
+        os.mkfifo(f"{directory}/pipe")
+        with subprocess.Popen(["cat", f"{directory}/pipe"], text=True,
+                              stdout=subprocess.PIPE) as reader:
+            self.assertEqual(self.plot(f"{directory}/pipe").returncode, 0)
+            self.assertIn("</svg>", reader.communicate()[0])
+
+    def test_a_plot_does_not_depend_on_who_reads_the_figures(self):
+        directory = self.plots()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = self.plot(f"{directory}/old.svg", stdout=full)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot print", done.stderr)
+        self.assertIn("</svg>", read(f"{directory}/old.svg"))
 
 
 class Places(Bench):
