@@ -39,6 +39,7 @@ struct task {
 	uint64_t offset, length;
 	const char *svg;
 	bool yes_write, json;
+	bool changed; /* something could not be restored */
 	int sysfs_fd;
 	struct side sides[BENCH_SIDES];
 };
@@ -251,12 +252,13 @@ static void show_progress(const struct stores_way *way, uint64_t block)
 			format_size(size, block));
 }
 
-static void tell_unrestored(const struct side *side)
+static void tell_unrestored(struct task *task, const struct side *side)
 {
-	if (!side->restored)
-		verb_say("%s: not all of what was overwritten could be restored: are there "
-			 "registers?",
-			 side->place.file);
+	if (side->restored)
+		return;
+	task->changed = true;
+	verb_say("%s: not all of what was overwritten could be restored: are there registers?",
+		 side->place.file);
 }
 
 /* Returns VERB_DONE also if the side cannot be measured. */
@@ -266,6 +268,8 @@ static int measure_side(struct task *task, enum bench_side i)
 	bool terminal = verb_is_terminal(STDERR_FILENO);
 	enum bench_end end;
 
+	if (task->changed && !side->why_not)
+		side->why_not = "the other could not restore what it has overwritten";
 	if (side->why_not)
 		return VERB_DONE;
 	progress_side = terminal ? bench_side_names[i] : NULL;
@@ -275,7 +279,7 @@ static int measure_side(struct task *task, enum bench_side i)
 
 	switch (end) {
 	case BENCH_DONE:
-		tell_unrestored(side);
+		tell_unrestored(task, side);
 		return VERB_DONE;
 	case BENCH_FAILED:
 		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
@@ -292,7 +296,7 @@ static int measure_side(struct task *task, enum bench_side i)
 	case BENCH_INTERRUPTED:
 		verb_say("interrupted%s",
 			 side->restored ? "; what was overwritten is restored" : "");
-		tell_unrestored(side);
+		tell_unrestored(task, side);
 		return VERB_FAILED;
 	}
 	return VERB_FAILED;
@@ -561,7 +565,7 @@ static int run(struct task *task)
 	/* The plot first: nobody may read what is printed, and that ends it. */
 	r = task->svg ? write_svg(task) : VERB_DONE;
 	printed = print(task);
-	return r != VERB_DONE ? VERB_FAILED : printed;
+	return task->changed || r != VERB_DONE ? VERB_FAILED : printed;
 }
 
 /* A number of bytes of the range. Returns a VERB_x. */

@@ -16,6 +16,7 @@ from vfio import sysfs
 
 KIB, MIB = 1 << 10, 1 << 20
 E1000E = "0000:00:15.0"
+NO_TEST = 0xFF  # of TESTDEV; then all bytes are 0
 COMMAND, COMMAND_MEMORY = 4, 2  # of the configuration space
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,6 +24,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 def bench(*arguments, stdout=subprocess.PIPE):
     return subprocess.run(["vfio-alias", "bench", *arguments], check=False, text=True,
                           stdout=stdout, stderr=subprocess.PIPE)
+
+
+def select(test):
+    """The first byte of TESTDEV selects a test, as bench's store of 0 does; the bytes tell of it."""
+    with map_file(sysfs(TESTDEV, "resource0"), vfio.PAGE) as registers:
+        registers[0] = test
 
 
 def read(path):
@@ -232,6 +239,7 @@ class Places(Bench):
 
     def test_a_bar_that_vfio_has_and_nobody_claims_cannot_be_mapped(self):
         self.start({TESTDEV: {"VFIO_ALIAS": "0:uc"}, EDU: {"VFIO_ALIAS": "0:wc@0+64K"}})
+        select(0)
         done = bench(TESTDEV, "0", "--yes-write", "--length", "64", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no alias of the range is wc", done.stderr)
@@ -239,6 +247,17 @@ class Places(Bench):
         self.assertEqual(done.returncode, 1)
         self.assertIn("uc cannot be measured", done.stderr)
         self.assertIn("wc cannot be measured", done.stderr)
+
+    def test_what_cannot_be_restored_is_a_failure_and_the_end(self):
+        select(NO_TEST)
+        done = bench(TESTDEV, "0", "--yes-write", "--length", "64", "--json", "--svg", "plot.svg")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("resource0: not all of what was overwritten could be restored", done.stderr)
+        told = json.loads(done.stdout)
+        self.measured(told["uc"], 64)
+        self.assertFalse(told["uc"]["restored"])
+        self.assertIn("could not restore", told["wc"]["why_not"])
+        self.assertIn("</svg>", read("plot.svg"))
 
     def refused(self, bdf, bar, said):
         for more in (), ("--yes-write",):
