@@ -302,19 +302,23 @@ static int measure_side(struct task *task, enum bench_side i)
 	return VERB_FAILED;
 }
 
-/* Names what would be overwritten. */
+/* Names what would be overwritten, and whose. */
 static int refuse(const struct task *task)
 {
 	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
 
 	for (size_t i = 0; i < BENCH_SIDES; i++) {
-		const struct side *side = &task->sides[i];
+		const struct bench_place *place = &task->sides[i].place;
 
-		if (!side->why_not)
-			verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
-				 format_size(offset, side->place.offset),
-				 format_size(length, side->place.length), task->bar, task->bdf,
-				 side->place.file);
+		if (task->sides[i].why_not)
+			continue;
+		verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
+			 format_size(offset, place->offset), format_size(length, place->length),
+			 task->bar, task->bdf, place->file);
+		if (place->mappings > 0 && place->mappings != SYSFS_MAPPINGS_UNSEEN)
+			verb_say("live mappings of that alias: %" PRIu64 "; what is stored through "
+				 "them meanwhile gets lost; vfio-alias show %s",
+				 place->mappings, task->bdf);
 	}
 	return verb_usage("registers there would take effect; --yes-write if that may be");
 }

@@ -98,9 +98,13 @@ class Claims(Bench):
         self.assertUnchanged()
 
     def test_it_refuses_to_write_without_being_told(self):
+        more = map_file(sysfs(IVSHMEM, "resource2"), vfio.PAGE)
         done = bench(IVSHMEM, "2")
+        more.close()
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stdout, "")
+        self.assertIn("live mappings of that alias: 2; ", done.stderr)
+        self.assertIn("live mappings of that alias: 1; ", done.stderr)
         self.assertIn(f"overwrite 0+64K of BAR 2 of {IVSHMEM}, by resource2\n", done.stderr)
         self.assertIn(f"overwrite 64K+64K of BAR 2 of {IVSHMEM}, by resource2_wc\n", done.stderr)
         self.assertIn("--yes-write", done.stderr)
