@@ -601,6 +601,9 @@ int verb_bench(int argc, char *argv[])
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		switch (option) {
 		case OPTION_YES_WRITE:
+			/* getopt takes "--y" as well. */
+			if (!streq(argv[optind - 1], "--yes-write"))
+				return verb_usage("--yes-write takes the whole word");
 			task.yes_write = true;
 			break;
 		case OPTION_OFFSET:

@@ -98,6 +98,10 @@ class Claims(Bench):
         self.assertUnchanged()
 
     def test_it_refuses_to_write_without_being_told(self):
+        for abbreviated in "--y", "--yes-writ":
+            done = bench(IVSHMEM, "2", abbreviated)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--yes-write takes the whole word", done.stderr)
         more = map_file(sysfs(IVSHMEM, "resource2"), vfio.PAGE)
         done = bench(IVSHMEM, "2")
         more.close()
