@@ -43,6 +43,7 @@ struct bench_place bench_choose(const struct sysfs_alias aliases[], size_t n, un
 			continue;
 		place.offset = from;
 		place.length = to - from;
+		place.mappings = alias->mappings;
 	}
 	if (!any) {
 		place.offset = offset;

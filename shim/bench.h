@@ -31,7 +31,8 @@ struct bench_place {
 	char file[SYSFS_BAR_FILE_SIZE];
 	uint64_t
 		offset; /* of the BAR, in bytes; a multiple of STORES_ALIGNMENT, as the length is */
-	uint64_t length; /* 0: nowhere, for there is no alias of that type in the range */
+	uint64_t length;   /* 0: nowhere, for there is no alias of that type in the range */
+	uint64_t mappings; /* of that alias, as sysfs_read_aliases() has it; 0 without one */
 };
 
 /*

@@ -340,6 +340,7 @@ static int open_run_directory(struct manager *m)
 	m->status_fd = open(STATUS_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->status_fd < 0)
 		return log_start_error(-errno, "%s: %m", STATUS_DIRECTORY);
+	status_remove_unfinished(m->status_fd); /* or the directory cannot go at the end */
 	return 0;
 }
 

@@ -122,7 +122,10 @@ int rule_format(const struct rule_target *target, const struct mark_text *mark, 
 	return 0;
 }
 
-/* The directory above is udev's or systemd's; it may be missing on a small system. */
+/*
+ * The directory above is udev's or systemd's; it may be missing on a small system. Whatever the
+ * umask, others may read in what is made.
+ */
 static int make_directories(const char *path)
 {
 	char part[PATH_MAX];
@@ -132,7 +135,7 @@ static int make_directories(const char *path)
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
 		snprintf(part, sizeof(part), "%.*s", (int)i, path);
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+		if (mkdir(part, 0755) == 0 ? chmod(part, 0755) < 0 : errno != EEXIST)
 			return -errno;
 	}
 	return 0;

@@ -260,12 +260,42 @@ int status_read(int dirfd, const char *bdf, struct status *ret)
 	return status_from_json(object, bdf, ret);
 }
 
+/* Opens the directory to read its entries, from the first on. Returns 0 or -errno. */
+static int open_entries(int dirfd, DIR **ret)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fdopendir(fd);
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
 void status_remove(int dirfd, const char *bdf)
 {
 	char name[FILE_NAME_SIZE];
 
 	snprintf(name, sizeof(name), "%s.json", bdf);
 	(void)unlinkat(dirfd, name, 0); /* that it was never written is as good */
+}
+
+void status_remove_unfinished(int dirfd)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct dirent *entry;
+
+	if (open_entries(dirfd, &directory) < 0)
+		return;
+	while ((entry = readdir(directory))) {
+		const char *suffix = strstr(entry->d_name, ".json");
+
+		if (suffix && streq(suffix, ".json.new"))
+			(void)unlinkat(dirfd, entry->d_name, 0); /* as good as it gets */
+	}
 }
 
 static int compare_bdf(const void *a, const void *b)
@@ -286,17 +316,11 @@ int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_u
 	struct status *statuses = NULL;
 	struct dirent *entry;
 	size_t n = 0, unread = 0;
-	int fd, r;
+	int r;
 
-	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	directory = fdopendir(fd);
-	if (!directory) {
-		close_fd(fd);
-		return -errno;
-	}
-
+	r = open_entries(dirfd, &directory);
+	if (r < 0)
+		return r;
 	while ((entry = readdir(directory))) {
 		char *suffix = strstr(entry->d_name, ".json");
 		struct status status, *more;

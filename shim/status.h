@@ -66,6 +66,9 @@ int status_read(int dirfd, const char *bdf, struct status *ret);
 
 void status_remove(int dirfd, const char *bdf);
 
+/* Removes what a daemon had begun to write when it was killed. */
+void status_remove_unfinished(int dirfd);
+
 /*
  * Reads all of them, in the order of their addresses; one that cannot be read is left out.
  * @ret_unread: how many were; or NULL

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio_alias.h>
 #include <sys/stat.h>
 
@@ -115,18 +116,41 @@ int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device)
 	return 0;
 }
 
-int sysfs_find_msix(int fd, struct pci_msix *ret)
+/* Returns how many bytes the kernel shows of the configuration space, or -errno. */
+static ssize_t read_config(int fd, uint8_t ret[static PCI_CONFIG_SIZE])
 {
 	_cleanup_close_ int config_fd = openat(fd, "config", O_RDONLY | O_CLOEXEC);
-	uint8_t config[PCI_CONFIG_SIZE];
 	ssize_t n;
 
 	if (config_fd < 0)
 		return -errno;
-	n = read(config_fd, config, sizeof(config));
+	n = read(config_fd, ret, PCI_CONFIG_SIZE);
+	return n < 0 ? -errno : n;
+}
+
+int sysfs_find_msix(int fd, struct pci_msix *ret)
+{
+	uint8_t config[PCI_CONFIG_SIZE];
+	ssize_t n = read_config(fd, config);
+
+	return n < 0 ? (int)n : pci_find_msix(config, (size_t)n, ret);
+}
+
+int sysfs_power_state(int fd, char **ret)
+{
+	return read_one_line_at(fd, "power_state", ret);
+}
+
+int sysfs_decodes_memory(int fd)
+{
+	uint8_t config[PCI_CONFIG_SIZE];
+	ssize_t n = read_config(fd, config);
+
 	if (n < 0)
-		return -errno;
-	return pci_find_msix(config, (size_t)n, ret);
+		return (int)n;
+	if (n <= PCI_COMMAND)
+		return -ENODATA;
+	return (config[PCI_COMMAND] & PCI_COMMAND_MEMORY) != 0;
 }
 
 int sysfs_trigger(int fd, const char *uuid)

@@ -30,6 +30,18 @@ int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device);
 /* Where the MSI-X table is; errors as pci_find_msix(). -ENODATA if the caller may not see it. */
 int sysfs_find_msix(int fd, struct pci_msix *ret);
 
+/*
+ * The power state that the kernel knows the device to be in, "D0" for example, to be freed
+ * (Documentation/ABI/testing/sysfs-bus-pci). Without a driver it can be "unknown".
+ */
+int sysfs_power_state(int fd, char **ret);
+
+/*
+ * Whether the device answers to the addresses of its BARs of memory, by PCI_COMMAND: 1 or 0, or
+ * -ENODATA if that is not shown.
+ */
+int sysfs_decodes_memory(int fd);
+
 /* Has the kernel send an event "change" of the device; @uuid comes back in it as SYNTH_UUID. */
 int sysfs_trigger(int fd, const char *uuid);
 

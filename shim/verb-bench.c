@@ -3,6 +3,8 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
+#include <signal.h>
+#include <sys/stat.h>
 
 #include "bench.h"
 #include "json.h"
@@ -37,6 +39,7 @@ struct task {
 	uint64_t offset, length;
 	const char *svg;
 	bool yes_write, json;
+	bool changed; /* something could not be restored */
 	int sysfs_fd;
 	struct side sides[BENCH_SIDES];
 };
@@ -249,12 +252,13 @@ static void show_progress(const struct stores_way *way, uint64_t block)
 			format_size(size, block));
 }
 
-static void tell_unrestored(const struct side *side)
+static void tell_unrestored(struct task *task, const struct side *side)
 {
-	if (!side->restored)
-		verb_say("%s: not all of what was overwritten could be restored: are there "
-			 "registers?",
-			 side->place.file);
+	if (side->restored)
+		return;
+	task->changed = true;
+	verb_say("%s: not all of what was overwritten could be restored: are there registers?",
+		 side->place.file);
 }
 
 /* Returns VERB_DONE also if the side cannot be measured. */
@@ -264,6 +268,8 @@ static int measure_side(struct task *task, enum bench_side i)
 	bool terminal = verb_is_terminal(STDERR_FILENO);
 	enum bench_end end;
 
+	if (task->changed && !side->why_not)
+		side->why_not = "the other could not restore what it has overwritten";
 	if (side->why_not)
 		return VERB_DONE;
 	progress_side = terminal ? bench_side_names[i] : NULL;
@@ -273,7 +279,7 @@ static int measure_side(struct task *task, enum bench_side i)
 
 	switch (end) {
 	case BENCH_DONE:
-		tell_unrestored(side);
+		tell_unrestored(task, side);
 		return VERB_DONE;
 	case BENCH_FAILED:
 		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
@@ -290,27 +296,55 @@ static int measure_side(struct task *task, enum bench_side i)
 	case BENCH_INTERRUPTED:
 		verb_say("interrupted%s",
 			 side->restored ? "; what was overwritten is restored" : "");
-		tell_unrestored(side);
+		tell_unrestored(task, side);
 		return VERB_FAILED;
 	}
 	return VERB_FAILED;
 }
 
-/* Names what would be overwritten. */
+/* Names what would be overwritten, and whose. */
 static int refuse(const struct task *task)
 {
 	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
 
 	for (size_t i = 0; i < BENCH_SIDES; i++) {
-		const struct side *side = &task->sides[i];
+		const struct bench_place *place = &task->sides[i].place;
 
-		if (!side->why_not)
-			verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
-				 format_size(offset, side->place.offset),
-				 format_size(length, side->place.length), task->bar, task->bdf,
-				 side->place.file);
+		if (task->sides[i].why_not)
+			continue;
+		verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
+			 format_size(offset, place->offset), format_size(length, place->length),
+			 task->bar, task->bdf, place->file);
+		if (place->mappings > 0 && place->mappings != SYSFS_MAPPINGS_UNSEEN)
+			verb_say("live mappings of that alias: %" PRIu64 "; what is stored through "
+				 "them meanwhile gets lost; vfio-alias show %s",
+				 place->mappings, task->bdf);
 	}
 	return verb_usage("registers there would take effect; --yes-write if that may be");
+}
+
+/* Of a device that does not listen, all would look restored. Returns a VERB_x. */
+static int check_power(const struct task *task)
+{
+	_cleanup_free_ char *state = NULL;
+	bool awake;
+	int r;
+
+	r = sysfs_power_state(task->sysfs_fd, &state);
+	if (r == 0)
+		r = sysfs_decodes_memory(task->sysfs_fd);
+	if (r < 0) {
+		verb_say("%s: whether it is awake cannot be told: %s", task->bdf, strerror(-r));
+		return VERB_FAILED;
+	}
+	awake = streq(state, "D0") || streq(state, "unknown");
+	if (awake && r > 0)
+		return VERB_DONE;
+	verb_say("%s: %s%s, and what is stored gets lost; an alias would mend that: "
+		 "vfio-alias mark %s %u:wc --runtime",
+		 task->bdf, awake ? "its memory is switched off" : "it sleeps, in power state ",
+		 awake ? "" : state, task->bdf, task->bar);
+	return VERB_FAILED;
 }
 
 /* Looks at the device and chooses what to write. Returns a VERB_x. */
@@ -345,6 +379,9 @@ static int prepare(struct task *task)
 	    (task->length > 0 && task->length > bar->length - task->offset))
 		return verb_usage("the range is not in BAR %u, of %" PRIu64 " bytes", task->bar,
 				  bar->length);
+	r = check_power(task);
+	if (r != VERB_DONE)
+		return r;
 
 	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
 		struct side *side = &task->sides[i];
@@ -369,34 +406,153 @@ static int prepare(struct task *task)
 	return VERB_DONE;
 }
 
-/* Opens the file, which keeps what it has until there is a plot. NULL: errno tells. */
-static FILE *open_svg(const char *path)
+/* The descriptor that is printed to, if @st is of the same file; else -EBADF. */
+static int find_printed(const struct stat *st)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	FILE *svg = fd < 0 ? NULL : fdopen(fd, "we");
+	struct stat printed;
 
-	if (!svg)
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &printed) == 0 && printed.st_dev == st->st_dev &&
+		    printed.st_ino == st->st_ino)
+			return fd;
+	return -EBADF;
+}
+
+/*
+ * Whether the plot goes into what is there: a pipe, a device, or what is printed to by another
+ * name, such as /dev/stdout. Any other file is replaced.
+ */
+static bool is_written_directly(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || S_ISDIR(st.st_mode))
+		return false;
+	return !S_ISREG(st.st_mode) || find_printed(&st) >= 0;
+}
+
+/* Makes the file that is to replace @path. Returns a descriptor, or -errno. */
+static int make_new(const char *path, char **ret_new)
+{
+	_cleanup_free_ char *new = NULL;
+	int fd;
+
+	if (asprintf(&new, "%s.%d.new", path, getpid()) < 0) {
+		new = NULL;
+		return -ENOMEM;
+	}
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	*ret_new = TAKE_PTR(new);
+	return fd;
+}
+
+/* Before anything is measured: whether the plot can be written. Returns 0 or -errno. */
+static int check_svg(const char *path)
+{
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_free_ char *new = NULL;
+	struct stat st;
+
+	if (!*path)
+		return -ENOENT;
+	if (is_written_directly(path))
+		return access(path, W_OK) < 0 ? -errno : 0;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	fd = make_new(path, &new);
+	if (fd < 0)
+		return fd;
+	return unlink(new) < 0 ? -errno : 0;
+}
+
+/* Takes @fd. Returns 0 or -errno. */
+static int write_plot_to(const struct task *task, int fd)
+{
+	_cleanup_fclose_ FILE *stream = fdopen(fd, "we");
+	int r;
+
+	if (!stream) {
 		close_fd(fd);
-	return svg;
+		return -errno;
+	}
+	r = write_plot(task, stream);
+	return fclose(TAKE_PTR(stream)) != 0 && r == 0 ? -errno : r;
+}
+
+/* The file has all of the old plot or all of the new one. Returns 0 or -errno. */
+static int replace_svg(const struct task *task)
+{
+	_cleanup_free_ char *new = NULL;
+	sigset_t all, before;
+	int r;
+
+	/* A signal that would end it waits: nothing is to be left beside the file. */
+	sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &before); /* these arguments it takes */
+	r = make_new(task->svg, &new);
+	if (r >= 0)
+		r = write_plot_to(task, r);
+	if (r == 0 && rename(new, task->svg) < 0)
+		r = -errno;
+	if (r < 0 && new)
+		(void)unlink(new); /* it is the write that failed */
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+static int write_svg_directly(const struct task *task)
+{
+	struct stat st;
+	int fd = stat(task->svg, &st) == 0 ? find_printed(&st) : -EBADF;
+
+	/* Opened anew, a file would be written from its start again. */
+	fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : open(task->svg, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : write_plot_to(task, fd);
+}
+
+/* Tells what -errno is of, if it is one. Returns a VERB_x. */
+static int svg_result(const struct task *task, int r)
+{
+	if (r == 0)
+		return VERB_DONE;
+	verb_say("%s: the plot cannot be written: %s", task->svg, strerror(-r));
+	return VERB_FAILED;
+}
+
+static int write_svg(const struct task *task)
+{
+	return svg_result(task, is_written_directly(task->svg) ? write_svg_directly(task) :
+								 replace_svg(task));
+}
+
+static int print(const struct task *task)
+{
+	int r;
+
+	if (task->json)
+		return verb_print_json(to_json(task));
+	r = print_table(task);
+	if (r < 0) {
+		verb_say("cannot print: %s", strerror(-r));
+		return VERB_FAILED;
+	}
+	return verb_end();
 }
 
 static int run(struct task *task)
 {
-	_cleanup_fclose_ FILE *svg = NULL;
-	int r;
+	int r, printed;
 
 	r = prepare(task);
 	if (r != VERB_DONE)
 		return r;
 	if (!task->yes_write)
 		return refuse(task);
-	if (task->svg) {
-		svg = open_svg(task->svg);
-		if (!svg) {
-			verb_say("%s: %s", task->svg, strerror(errno));
-			return VERB_FAILED;
-		}
-	}
+	r = task->svg ? svg_result(task, check_svg(task->svg)) : VERB_DONE;
+	if (r != VERB_DONE)
+		return r;
 
 	for (unsigned int i = 0; i < BENCH_SIDES; i++) {
 		r = measure_side(task, (enum bench_side)i);
@@ -410,30 +566,10 @@ static int run(struct task *task)
 	if (task->sides[BENCH_UC].why_not && task->sides[BENCH_WC].why_not)
 		return VERB_FAILED;
 
-	if (task->json) {
-		r = verb_print_json(to_json(task));
-		if (r != VERB_DONE)
-			return r;
-	} else {
-		r = print_table(task);
-		if (r < 0) {
-			verb_say("cannot print: %s", strerror(-r));
-			return VERB_FAILED;
-		}
-	}
-	if (svg) {
-		/* A pipe or a terminal has no length. */
-		r = ftruncate(fileno(svg), 0) < 0 && errno != EINVAL ? -errno : 0;
-		if (r == 0)
-			r = write_plot(task, svg);
-		if (r == 0 && fclose(TAKE_PTR(svg)) != 0)
-			r = -errno;
-		if (r < 0) {
-			verb_say("%s: %s", task->svg, strerror(-r));
-			return VERB_FAILED;
-		}
-	}
-	return verb_end();
+	/* The plot first: nobody may read what is printed, and that ends it. */
+	r = task->svg ? write_svg(task) : VERB_DONE;
+	printed = print(task);
+	return task->changed || r != VERB_DONE ? VERB_FAILED : printed;
 }
 
 /* A number of bytes of the range. Returns a VERB_x. */
@@ -465,6 +601,9 @@ int verb_bench(int argc, char *argv[])
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		switch (option) {
 		case OPTION_YES_WRITE:
+			/* getopt takes "--y" as well. */
+			if (!streq(argv[optind - 1], "--yes-write"))
+				return verb_usage("--yes-write takes the whole word");
 			task.yes_write = true;
 			break;
 		case OPTION_OFFSET:

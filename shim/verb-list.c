@@ -52,6 +52,9 @@ static int read_list(struct list *list)
 		verb_say("%s: %s", STATUS_DIRECTORY, strerror(-r));
 		return r;
 	}
+	/* The directory may be there for a file of somebody else's. */
+	if (list->service == STATUS_SERVICE_ENDED && list->n == 0)
+		list->service = STATUS_SERVICE_STOPPED;
 	if (unread > 0)
 		verb_say("%zu files in %s cannot be read, and are left out", unread,
 			 STATUS_DIRECTORY);

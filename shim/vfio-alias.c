@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: finds the verb and calls it. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 
@@ -47,6 +48,20 @@ static int run(const struct verb *verb, int argc, char *argv[])
 	return verb->run(argc, argv);
 }
 
+/*
+ * Where a standard stream is closed, a file that is opened later must not get what is printed.
+ * Not to be written to, so that output which gets lost is a failure still.
+ */
+static void occupy_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_fd(fd);
+}
+
 int main(int argc, char *argv[])
 {
 	static const struct option options[] = {
@@ -57,6 +72,7 @@ int main(int argc, char *argv[])
 	_cleanup_free_ char *shown = NULL;
 	int option;
 
+	occupy_standard_streams();
 	(void)setlocale(LC_CTYPE, ""); /* where that fails, it is C's */
 	/* Only the options before the verb. */
 	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) >= 0) {

@@ -1,24 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --device e1000e,addr=0x15
 """vfio-alias bench. What it measures is not looked at, in a guest it means nothing."""
 
 import json
 import os
 import signal
 import subprocess
+import tempfile
 from xml.etree import ElementTree
 
-from guest import EDU, IVSHMEM, TESTDEV, main, map_file, run, until
+from guest import EDU, IVSHMEM, TESTDEV, descriptors, main, map_file, run, until
 import story_test as story
 import vfio
 from vfio import sysfs
 
 KIB, MIB = 1 << 10, 1 << 20
+E1000E = "0000:00:15.0"
+NO_TEST = 0xFF  # of TESTDEV; then all bytes are 0
+COMMAND, COMMAND_MEMORY = 4, 2  # of the configuration space
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def bench(*arguments):
+def bench(*arguments, stdout=subprocess.PIPE):
     return subprocess.run(["vfio-alias", "bench", *arguments], check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          stdout=stdout, stderr=subprocess.PIPE)
+
+
+def select(test):
+    """The first byte of TESTDEV selects a test, as bench's store of 0 does; the bytes tell of it."""
+    with map_file(sysfs(TESTDEV, "resource0"), vfio.PAGE) as registers:
+        registers[0] = test
+
+
+def read(path):
+    with open(path, encoding="ascii") as f:
+        return f.read()
 
 
 class Bench(story.Story):
@@ -82,17 +98,26 @@ class Claims(Bench):
         self.assertUnchanged()
 
     def test_it_refuses_to_write_without_being_told(self):
+        for abbreviated in "--y", "--yes-writ":
+            done = bench(IVSHMEM, "2", abbreviated)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--yes-write takes the whole word", done.stderr)
+        more = map_file(sysfs(IVSHMEM, "resource2"), vfio.PAGE)
         done = bench(IVSHMEM, "2")
+        more.close()
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stdout, "")
+        self.assertIn("live mappings of that alias: 2; ", done.stderr)
+        self.assertIn("live mappings of that alias: 1; ", done.stderr)
         self.assertIn(f"overwrite 0+64K of BAR 2 of {IVSHMEM}, by resource2\n", done.stderr)
         self.assertIn(f"overwrite 64K+64K of BAR 2 of {IVSHMEM}, by resource2_wc\n", done.stderr)
         self.assertIn("--yes-write", done.stderr)
         self.assertUnchanged()
 
-    def meanwhile(self, act, *more):
+    def meanwhile(self, act, *more, redirections=""):
         """Acts while the wc side is measured; returns what is said on standard error."""
-        with subprocess.Popen(["vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
+        with subprocess.Popen(["sh", "-c", f'exec "$@" {redirections}', "sh",
+                               "vfio-alias", "bench", IVSHMEM, "2", "--yes-write", "--offset",
                                "64K", *more], text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as process:
             def mapped():
@@ -114,14 +139,92 @@ class Claims(Bench):
         self.assertIn("not restored", err)
 
     def test_an_interrupt_restores_what_was_overwritten_and_keeps_the_old_plot(self):
-        with open("old.svg", "w", encoding="ascii") as f:
-            f.write("old")
+        directory = self.plots()
         err = self.meanwhile(lambda process: process.send_signal(signal.SIGINT),
-                             "--svg", "old.svg")
+                             "--svg", f"{directory}/old.svg")
         self.assertIn("interrupted; what was overwritten is restored\n", err)
         self.assertUnchanged()
-        with open("old.svg", encoding="ascii") as f:
-            self.assertEqual(f.read(), "old")
+        self.assertEqual(os.listdir(directory), ["old.svg"])
+        self.assertEqual(read(f"{directory}/old.svg"), "old")
+
+    def test_standard_streams_that_are_closed_are_no_files_of_its_own(self):
+        seen = {}
+
+        def look(process):
+            seen.update(descriptors(process.pid))
+            process.send_signal(signal.SIGINT)
+
+        self.meanwhile(look, redirections="<&- >&- 2>&-")
+        self.assertEqual([seen[fd] for fd in range(3)], ["/dev/null"] * 3)
+        self.assertUnchanged()
+
+    def plots(self, *options):
+        """A directory, on a file system of its own, with an old plot."""
+        directory = tempfile.mkdtemp()
+        run("mount", "-t", "tmpfs", *options, "tmpfs", directory)
+        self.addCleanup(run, "umount", directory)
+        with open(f"{directory}/old.svg", "w", encoding="ascii") as f:
+            f.write("old")
+        return directory
+
+    def plot(self, path, **kwargs):
+        """Measures little, with a plot; both are in the same place."""
+        return bench(IVSHMEM, "2", "--yes-write", "--length", "64", "--svg", path, **kwargs)
+
+    def test_the_old_plot_is_replaced_as_a_whole(self):
+        directory = self.plots()
+        os.link(f"{directory}/old.svg", f"{directory}/precious")
+        os.symlink("precious", f"{directory}/link.svg")
+        for name in "old.svg", "link.svg", "new.svg":
+            done = self.plot(f"{directory}/{name}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(ElementTree.parse(f"{directory}/{name}").getroot().tag, SVG + "svg")
+            self.assertFalse(os.path.islink(f"{directory}/{name}"))
+        self.assertEqual(read(f"{directory}/precious"), "old")
+        self.assertEqual(len(os.listdir(directory)), 4)
+
+    def test_a_full_disk_keeps_the_old_plot_and_the_figures(self):
+        directory = self.plots("-o", "size=4k")
+        done = self.plot(f"{directory}/old.svg")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("STORES", done.stdout)
+        self.assertIn("old.svg: the plot cannot be written: ", done.stderr)
+        self.assertEqual(os.listdir(directory), ["old.svg"])
+        self.assertEqual(read(f"{directory}/old.svg"), "old")
+
+    def test_a_plot_that_cannot_be_written_is_told_before_anything_is(self):
+        directory = self.plots()
+        for path in "", directory, f"{directory}/none/new.svg", f"{directory}/old.svg/new.svg":
+            with self.subTest(path):
+                done = self.plot(path)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertIn(f"{path}: the plot cannot be written: ", done.stderr)
+        run("mount", "-o", "remount,ro", directory)
+        self.assertIn("Read-only", self.plot(f"{directory}/old.svg").stderr)
+
+    def test_a_pipe_or_the_standard_output_is_written(self):
+        directory = self.plots()
+        done = self.plot("/dev/stdout")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("</svg>\nSTORES ", done.stdout)
+        with open(f"{directory}/out", "w", encoding="ascii") as f:
+            self.assertEqual(self.plot("/dev/stdout", stdout=f).returncode, 0)
+        self.assertTrue(os.path.islink("/dev/stdout"))
+        self.assertIn("</svg>\nSTORES ", read(f"{directory}/out"))
+        os.mkfifo(f"{directory}/pipe")
+        with subprocess.Popen(["cat", f"{directory}/pipe"], text=True,
+                              stdout=subprocess.PIPE) as reader:
+            self.assertEqual(self.plot(f"{directory}/pipe").returncode, 0)
+            self.assertIn("</svg>", reader.communicate()[0])
+
+    def test_a_plot_does_not_depend_on_who_reads_the_figures(self):
+        directory = self.plots()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = self.plot(f"{directory}/old.svg", stdout=full)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot print", done.stderr)
+        self.assertIn("</svg>", read(f"{directory}/old.svg"))
+
 
 class Places(Bench):
     def test_a_side_without_an_alias_says_so(self):
@@ -144,6 +247,7 @@ class Places(Bench):
 
     def test_a_bar_that_vfio_has_and_nobody_claims_cannot_be_mapped(self):
         self.start({TESTDEV: {"VFIO_ALIAS": "0:uc"}, EDU: {"VFIO_ALIAS": "0:wc@0+64K"}})
+        select(0)
         done = bench(TESTDEV, "0", "--yes-write", "--length", "64", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no alias of the range is wc", done.stderr)
@@ -151,6 +255,46 @@ class Places(Bench):
         self.assertEqual(done.returncode, 1)
         self.assertIn("uc cannot be measured", done.stderr)
         self.assertIn("wc cannot be measured", done.stderr)
+
+    def test_what_cannot_be_restored_is_a_failure_and_the_end(self):
+        select(NO_TEST)
+        done = bench(TESTDEV, "0", "--yes-write", "--length", "64", "--json", "--svg", "plot.svg")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("resource0: not all of what was overwritten could be restored", done.stderr)
+        told = json.loads(done.stdout)
+        self.measured(told["uc"], 64)
+        self.assertFalse(told["uc"]["restored"])
+        self.assertIn("could not restore", told["wc"]["why_not"])
+        self.assertIn("</svg>", read("plot.svg"))
+
+    def refused(self, bdf, bar, said):
+        for more in (), ("--yes-write",):
+            done = bench(bdf, bar, "--length", "64", *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn(said, done.stderr)
+            self.assertIn(f"gets lost; an alias would mend that: vfio-alias mark {bdf} {bar}:wc "
+                          "--runtime\n", done.stderr)
+
+    def test_a_device_that_sleeps_is_refused(self):
+        run("modprobe", "-a", "vfio-pci", "vfio_iommu_type1")
+        vfio.bind(E1000E)
+        self.addCleanup(vfio.unbind, E1000E)
+        until(lambda: read(sysfs(E1000E, "power_state")) == "D3hot\n", "sleep")
+        self.refused(E1000E, "0", "it sleeps, in power state D3hot")
+        with vfio.Session(E1000E):
+            done = bench(E1000E, "0", "--length", "64")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("this would overwrite", done.stderr)
+
+    def test_a_device_whose_memory_is_off_is_refused(self):
+        config = os.open(sysfs(IVSHMEM, "config"), os.O_RDWR | os.O_CLOEXEC)
+        self.addCleanup(os.close, config)
+        before = os.pread(config, 1, COMMAND)
+        self.addCleanup(os.pwrite, config, before, COMMAND)
+        os.pwrite(config, bytes([before[0] & ~COMMAND_MEMORY]), COMMAND)
+        self.refused(IVSHMEM, "2", "its memory is switched off")
+        os.pwrite(config, bytes([before[0] | COMMAND_MEMORY]), COMMAND)
+        self.assertEqual(bench(IVSHMEM, "2").returncode, 2)
 
     def test_what_is_in_use_or_not_there_is_refused(self):
         run("modprobe", "pci-stub")

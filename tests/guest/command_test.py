@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import select
+import shutil
 import signal
 import subprocess
 import unittest
@@ -112,10 +113,11 @@ class Usage(unittest.TestCase):
                 self.assertIn("cannot print", done.stderr)
 
     def test_words_are_completed(self):
+        script = "source /usr/share/bash-completion/completions/vfio-alias; " \
+                 'COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDBREAKS=$2; ' \
+                 '_vfio_alias vfio-alias; printf "%s\\n" "${COMPREPLY[@]}"'
+
         def complete(line, breaks=""):
-            script = "source /usr/share/bash-completion/completions/vfio-alias; " \
-                     'COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDBREAKS=$2; ' \
-                     '_vfio_alias vfio-alias; printf "%s\\n" "${COMPREPLY[@]}"'
             return run("bash", "-c", script, "bash", line, breaks).split()
 
         self.assertEqual(complete("vfio-alias un"), ["unmark"])
@@ -134,6 +136,11 @@ class Usage(unittest.TestCase):
                 self.assertEqual(complete(f"vfio-alias {line}"), [])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --bind f"), ["force"])
         self.assertEqual(complete(f"vfio-alias mark {IVSHMEM} 2:wc --owner nobod"), ["nobody"])
+        # Only within a completion there is a compopt.
+        self.assertEqual(complete("vfio-alias bench --svg /etc/os-rel"), ["/etc/os-release"])
+        told = run("bash", "-c", "compopt() { echo \"$@\"; }; " + script, "bash",
+                   "vfio-alias bench --svg /etc/os-rel", "").split()
+        self.assertEqual(told, ["-o", "filenames", "/etc/os-release"])
 
 
 class Mark(Command):
@@ -245,6 +252,11 @@ class Mark(Command):
         run("udevadm", "trigger", "--settle", sysfs(EDU))
         self.assertEqual(marked(EDU), {"VFIO_ALIAS_BIND": "never"})
 
+    def test_others_can_read_the_directories_that_it_makes(self):
+        shutil.rmtree(RULES[1], ignore_errors=True)
+        run("sh", "-c", 'umask 077; exec "$@"', "sh", "vfio-alias", "mark", EDU, "0:wc", "--runtime")
+        self.assertEqual(os.stat(RULES[1]).st_mode & 0o7777, 0o755)
+
     def test_a_device_that_is_not_there_can_be_marked(self):
         out, _ = self.succeed("mark", "0000:7f:00.0", "0:wc", "--runtime")
         self.assertEqual(out, "0000:7f:00.0: no such device is there now\n")
@@ -301,6 +313,24 @@ class List(Command):
         status, out, err = call("vfio-alias", "list", "--json")
         self.assertEqual((status, json.loads(out)), (1, {"service": "stopped", "devices": []}))
         self.assertIn("systemctl start vfio-alias-shim", err)
+
+    def test_what_a_stop_leaves_of_others_is_not_told_as_the_daemons(self):
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        with open(f"{story.STATUS}/foreign", "w", encoding="ascii") as f:
+            self.addCleanup(os.unlink, f.name)
+        story.systemctl("stop")
+        status, out, err = call("vfio-alias", "list", "--json")
+        self.assertEqual((status, json.loads(out)), (1, {"service": "stopped", "devices": []}))
+        self.assertIn("the service is not running", err)
+
+    def test_what_a_killed_daemon_had_begun_to_write_goes_with_the_next(self):
+        os.makedirs(story.STATUS, exist_ok=True)
+        with open(f"{story.STATUS}/{EDU}.json.new", "w", encoding="ascii") as f:
+            f.write("{")
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.assertFalse(os.path.exists(f.name))
+        story.systemctl("stop")
+        self.assertFalse(os.path.exists(story.STATUS))
 
     def killed(self):
         """Has the daemon die and stay dead for now, its sessions being kept by systemd."""

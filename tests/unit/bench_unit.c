@@ -23,7 +23,12 @@ static const struct sysfs_alias aliases[] = {
 	{ .bar = 0, .offset = 0, .size = MIB, .type = VFIO_ALIAS_MEMORY_WC, .flags = 1 },
 	{ .bar = 2, .offset = 0, .size = 64 << 10, .type = VFIO_ALIAS_MEMORY_UC, .flags = 1 },
 	{ .bar = 2, .offset = MIB, .size = MIB, .type = VFIO_ALIAS_MEMORY_WC, .flags = 0 },
-	{ .bar = 2, .offset = 2 * MIB, .size = MIB, .type = VFIO_ALIAS_MEMORY_WC, .flags = 1 },
+	{ .bar = 2,
+	  .offset = 2 * MIB,
+	  .size = MIB,
+	  .type = VFIO_ALIAS_MEMORY_WC,
+	  .flags = 1,
+	  .mappings = 3 },
 };
 
 Test(bench, each_side_writes_what_is_claimed_for_it_and_has_a_file)
@@ -32,10 +37,10 @@ Test(bench, each_side_writes_what_is_claimed_for_it_and_has_a_file)
 
 	place = bench_choose(aliases, 4, 2, 0, 16 * MIB, BENCH_UC);
 	cr_expect_str_eq(place.file, "resource2");
-	cr_expect(place.offset == 0 && place.length == 64 << 10);
+	cr_expect(place.offset == 0 && place.length == 64 << 10 && place.mappings == 0);
 	place = bench_choose(aliases, 4, 2, 0, 16 * MIB, BENCH_WC);
 	cr_expect_str_eq(place.file, "resource2_wc");
-	cr_expect(place.offset == 2 * MIB && place.length == MIB);
+	cr_expect(place.offset == 2 * MIB && place.length == MIB && place.mappings == 3);
 }
 
 Test(bench, nothing_outside_of_the_range_is_written)
@@ -58,7 +63,7 @@ Test(bench, a_bar_without_aliases_has_the_files_of_the_pci_core)
 		struct bench_place place =
 			bench_choose(aliases, 4, 1, 128, MIB, (enum bench_side)i);
 
-		cr_expect(place.offset == 128 && place.length == MIB);
+		cr_expect(place.offset == 128 && place.length == MIB && place.mappings == 0);
 		cr_expect_str_eq(place.file, i == BENCH_WC ? "resource1_wc" : "resource1");
 	}
 }

@@ -162,6 +162,7 @@ static int count_entries(const char *path)
 
 Test(rule, a_file_is_replaced_as_a_whole_and_removed)
 {
+	static const char *const made[] = { "etc", "etc/udev", "etc/udev/rules.d" };
 	_cleanup_free_ char *directory = NULL, *text = NULL;
 	struct stat st;
 
@@ -174,6 +175,10 @@ Test(rule, a_file_is_replaced_as_a_whole_and_removed)
 	cr_expect_eq(count_entries(directory), 1);
 	cr_assert_eq(fstatat(scratch_fd, "etc/udev/rules.d/80-a.rules", &st, 0), 0);
 	cr_expect_eq(st.st_mode & 07777, 0644);
+	for (size_t i = 0; i < ARRAY_SIZE(made); i++) {
+		cr_assert_eq(fstatat(scratch_fd, made[i], &st, 0), 0);
+		cr_expect_eq(st.st_mode & 07777, 0755, "%s", made[i]);
+	}
 
 	cr_expect_eq(rule_remove(directory, "80-b.rules"), -ENOENT);
 	cr_expect_eq(rule_remove(directory, "80-a.rules"), 0);
@@ -226,6 +231,16 @@ Test(rule, of_two_that_write_at_once_one_is_there_as_a_whole)
 		cr_expect_eq(status, 0);
 	}
 	cr_expect_eq(count_entries(scratch), 1);
+}
+
+Test(rule, a_directory_that_is_there_keeps_its_mode)
+{
+	struct stat st;
+
+	cr_assert_eq(fchmod(scratch_fd, 0700), 0);
+	cr_assert_eq(rule_write(scratch, "80-a.rules", "a\n"), 0);
+	cr_assert_eq(fstat(scratch_fd, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0700);
 }
 
 Test(rule, a_link_in_the_way_is_not_followed)

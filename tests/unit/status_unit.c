@@ -104,6 +104,24 @@ Test(status, all_are_read_in_the_order_of_addresses)
 	status_free_all(all, n);
 }
 
+Test(status, what_was_not_finished_is_removed_and_nothing_else)
+{
+	static const char *const kept[] = { "0000:00:10.0.json", "0000:00:11.0.new", "lock" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		scratch_file(kept[i], "");
+	scratch_file("0000:00:10.0.json.new", "");
+	scratch_file("10000:00:10.0.json.new", "{");
+	for (size_t i = 0; i < 2; i++) { /* nor is it an error if there is nothing to remove */
+		status_remove_unfinished(scratch_fd);
+		cr_expect_eq(faccessat(scratch_fd, "0000:00:10.0.json.new", F_OK, 0), -1);
+		cr_expect_eq(faccessat(scratch_fd, "10000:00:10.0.json.new", F_OK, 0), -1);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		cr_expect_eq(faccessat(scratch_fd, kept[i], F_OK, 0), 0, "%s", kept[i]);
+	status_remove_unfinished(-EBADF);
+}
+
 #define DEVICE(aliases)                                                                 \
 	"{\"bdf\":\"0000:00:10.0\",\"state\":\"open\",\"reason\":null,\"driver\":null," \
 	"\"previous_driver\":null,\"previous_override\":null,\"group\":1,"              \

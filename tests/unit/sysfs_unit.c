@@ -280,11 +280,11 @@ Test(sysfs, a_group_of_no_iommu_mode_is_known_by_its_name)
 }
 
 /* A configuration space of which @length bytes are shown: MSI-X is at 0x40. */
-static void make_config(size_t length)
+static void make_config(uint8_t command, size_t length)
 {
-	static const uint8_t config[PCI_CONFIG_SIZE] = {
-		[0x06] = 0x10, [0x34] = 0x40, [0x40] = 0x11,
-		[0x42] = 0x07, [0x44] = 0x04, [0x45] = 0x20, /* BAR 4, 0x2000 */
+	const uint8_t config[PCI_CONFIG_SIZE] = {
+		[0x04] = command, [0x06] = 0x10, [0x34] = 0x40, [0x40] = 0x11,
+		[0x42] = 0x07,	  [0x44] = 0x04, [0x45] = 0x20, /* BAR 4, 0x2000 */
 	};
 	_cleanup_close_ int fd =
 		openat(device, "config", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -298,12 +298,35 @@ Test(sysfs, the_msix_table_is_found_as_far_as_it_is_shown)
 	struct pci_msix msix = { .bar = 42 };
 
 	cr_expect_eq(sysfs_find_msix(device, &msix), -ENOENT);
-	make_config(0);
+	make_config(0, 0);
 	cr_expect_eq(sysfs_find_msix(device, &msix), -ENODATA);
-	make_config(64); /* everybody but root sees that */
+	make_config(0, 64); /* everybody but root sees that */
 	cr_expect_eq(sysfs_find_msix(device, &msix), -ENODATA);
 	cr_expect_eq(msix.bar, 42);
-	make_config(PCI_CONFIG_SIZE);
+	make_config(0, PCI_CONFIG_SIZE);
 	cr_assert_eq(sysfs_find_msix(device, &msix), 0);
 	cr_expect(msix.bar == 4 && msix.offset == 0x2000 && msix.size == 8 * 16);
+}
+
+Test(sysfs, whether_memory_answers_is_told_by_the_command_register)
+{
+	cr_expect_eq(sysfs_decodes_memory(device), -ENOENT);
+	make_config(0x02, 4);
+	cr_expect_eq(sysfs_decodes_memory(device), -ENODATA);
+	make_config(0x05, 64); /* I/O ports and bus mastering */
+	cr_expect_eq(sysfs_decodes_memory(device), 0);
+	make_config(0x02, 64);
+	cr_expect_eq(sysfs_decodes_memory(device), 1);
+	make_config(0x07, PCI_CONFIG_SIZE);
+	cr_expect_eq(sysfs_decodes_memory(device), 1);
+}
+
+Test(sysfs, the_power_state_is_the_kernels_word)
+{
+	_cleanup_free_ char *state = NULL;
+
+	cr_expect_eq(sysfs_power_state(device, &state), -ENOENT);
+	scratch_file(DEVICE "power_state", "D3hot\n");
+	cr_assert_eq(sysfs_power_state(device, &state), 0);
+	cr_expect_str_eq(state, "D3hot");
 }
