@@ -653,6 +653,11 @@ static enum explain_state check_group(struct context *c)
 	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
 }
 
+static void mend_holder(struct context *c, const struct holder *holder)
+{
+	mend(c, "end %s, if it may go: kill %d", holder->name, (int)holder->pid);
+}
+
 static enum explain_state check_holder(struct context *c)
 {
 	const pid_t ours[] = { 1, getpid(), c->service.main_pid };
@@ -667,7 +672,7 @@ static enum explain_state check_holder(struct context *c)
 
 	r = group_find_user(c->sysfs_fd, ours, ARRAY_SIZE(ours), &holder, path);
 	if (r == 0) {
-		mend(c, "kill %d", (int)holder.pid);
+		mend_holder(c, &holder);
 		return fails(c, "%s (pid %d) has %s open", holder.name, (int)holder.pid, path);
 	}
 	if (r != -ENOENT)
@@ -768,15 +773,25 @@ static const struct sysfs_alias *find_alias(const struct context *c)
 
 static enum explain_state check_clear(struct context *c)
 {
+	struct holder_device device = { .bdf = c->bdf };
+	const struct holder_claim claim = {
+		.bar = c->item->bar,
+		.wc = c->item->type == VFIO_ALIAS_MEMORY_WC,
+		.offset = c->item->offset,
+		.length = c->item->length,
+		.inodes = { sysfs_bar_inode(c->sysfs_fd, c->item->bar, false),
+			    sysfs_bar_inode(c->sysfs_fd, c->item->bar, true) },
+	};
 	struct holder holder;
 	int r;
 
 	c->alias = find_alias(c);
 	if (c->alias)
 		return holds(c, "the kernel has claimed the range");
-	r = holder_find_mapping("/proc", c->bdf, c->item->bar, &holder);
+	memcpy(device.bars, c->bars, sizeof(device.bars));
+	r = holder_find_mapping("/proc", &device, &claim, &holder);
 	if (r == 0) {
-		mend(c, "kill %d", (int)holder.pid);
+		mend_holder(c, &holder);
 		return fails(c, "%s (pid %d) has mapped %s", holder.name, (int)holder.pid,
 			     holder.file);
 	}
@@ -784,7 +799,7 @@ static enum explain_state check_clear(struct context *c)
 		return unknown(c, "/proc: %s", strerror(-r));
 	if (!c->privileged)
 		return unknown(c, "what other users' processes have mapped, takes root to see");
-	return holds(c, "no process has mapped BAR %u by a file", c->item->bar);
+	return holds(c, "no mapping of BAR %u by a file is in the way", c->item->bar);
 }
 
 /* Why the service has not made the alias, as it says; NULL if it says nothing. */

@@ -525,6 +525,16 @@ const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int
 	return buffer;
 }
 
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc)
+{
+	char file[SYSFS_BAR_FILE_SIZE];
+	struct stat st;
+
+	return fstatat(fd, sysfs_bar_file(file, bar, wc), &st, AT_SYMLINK_NOFOLLOW) == 0 ?
+		       st.st_ino :
+		       0;
+}
+
 int sysfs_open_path(int fd, const char *name)
 {
 	int path = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -141,6 +141,9 @@ int sysfs_open_memtypes(FILE **ret);
 /* The name of the file that shows a BAR, "resourceN" or "resourceN_wc". Returns @buffer. */
 const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc);
 
+/* The inode of that file, as in /proc/PID/maps; 0 without it. */
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc);
+
 /* A descriptor to watch the file @name of the device by, without opening it. */
 int sysfs_open_path(int fd, const char *name);
 

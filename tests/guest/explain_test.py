@@ -69,6 +69,12 @@ class Explain(story.Story):
     def mend(self, condition):
         run("sh", "-ec", condition["mend"])
 
+    def end(self, condition, holder):
+        """Mends by the command in a mend that says whom it ends."""
+        self.assertEqual(condition["mend"],
+                         f"end python3, if it may go: kill {holder.pid}")
+        run("sh", "-ec", condition["mend"].split(": ")[1])
+
     def hold(self, path):
         """A process that has a file open, and mapped if it is one of a BAR."""
         holder = subprocess.Popen(["python3", "-c", HOLD, path], text=True,
@@ -225,8 +231,9 @@ class Device(Explain):
         group = os.path.basename(os.readlink(sysfs(IVSHMEM, "iommu_group")))
         holder = self.hold(f"/dev/vfio/{group}")
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        self.mend(self.assertFails(IVSHMEM, "group's holder",
-                                   f"python3 (pid {holder.pid}) has /dev/vfio/{group} open"))
+        self.end(self.assertFails(IVSHMEM, "group's holder",
+                                  f"python3 (pid {holder.pid}) has /dev/vfio/{group} open"),
+                 holder)
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
         story.systemctl("stop")
@@ -250,8 +257,33 @@ class Device(Explain):
     def test_a_stock_file_that_another_process_has_mapped(self):
         holder = self.hold(sysfs(IVSHMEM, "resource2"))
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        self.mend(self.assertFails(IVSHMEM, ("2:wc", "other mappings"),
-                                   f"python3 (pid {holder.pid}) has mapped resource2"))
+        self.end(self.assertFails(IVSHMEM, ("2:wc", "other mappings"),
+                                  f"python3 (pid {holder.pid}) has mapped resource2"), holder)
+        self.wait_for(IVSHMEM, "published")
+        self.assertAllHolds(IVSHMEM)
+
+    def test_a_stock_file_that_is_mapped_beside_the_range_or_alike(self):
+        for file, mark in (("resource2", "2:wc@64K+960K"), ("resource2", "2:uc"),
+                           ("resource2_wc", "2:wc@0+64K"), ("resource2_wc", "2:wc@64K+960K"),
+                           ("resource2_wc", "2:uc@64K+960K")):
+            with self.subTest(file=file, mark=mark):
+                story.systemctl("stop")
+                holder = self.hold(sysfs(IVSHMEM, file))
+                self.remark({IVSHMEM: {"VFIO_ALIAS": mark}})
+                told = self.explain(IVSHMEM)[1]
+                self.assertIn("is in the way", told[(mark, "other mappings")]["text"])
+                self.assertEqual(told[(mark, "other mappings")]["state"], "holds")
+                self.start({IVSHMEM: {"VFIO_ALIAS": mark}})
+                self.wait_for(IVSHMEM, "published")
+                self.assertAllHolds(IVSHMEM)
+                holder.kill()
+                holder.wait()
+
+    def test_a_write_combining_file_in_the_way_of_an_uncached_item(self):
+        holder = self.hold(sysfs(IVSHMEM, "resource2_wc"))
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:uc"}})
+        self.end(self.assertFails(IVSHMEM, ("2:uc", "other mappings"),
+                                  f"python3 (pid {holder.pid}) has mapped resource2_wc"), holder)
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
 

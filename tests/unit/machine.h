@@ -39,6 +39,7 @@ struct machine {
 	uint32_t missing_types, missing_flags;
 	bool alias_is_lost;	/* one that was made is not listed */
 	bool mapped;		/* by a process that is found */
+	bool mapped_beside;	/* write-combining, likewise */
 	bool busy_once;		/* and free when it is tried again */
 	bool bound_before;	/* the device, before no-IOMMU mode was on: it has no group */
 	bool no_bar;		/* no BAR is one of memory */
@@ -274,6 +275,12 @@ const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int
 	return buffer;
 }
 
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc)
+{
+	(void)fd;
+	return bar * 10 + wc;
+}
+
 int sysfs_open_path(int fd, const char *name)
 {
 	(void)fd;
@@ -500,14 +507,21 @@ int holder_find_open(const char *proc, const char *tail, const pid_t except[], s
 	return 0;
 }
 
-int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+int holder_find_mapping(const char *proc, const struct holder_device *device,
+			const struct holder_claim *claim, struct holder *ret)
 {
 	(void)proc;
-	(void)bdf;
-	if (!machine.mapped)
+	cr_assert_str_eq(device->bdf, MACHINE_BDF);
+	cr_assert_eq(device->bars[2].start, 0xfd000000);
+	cr_assert(claim->bar == 2 && claim->length > 0 && claim->inodes[0] == 20 &&
+		  claim->inodes[1] == 21);
+	/* As of a mapping of all of the BAR, and before it of one that is beside all claims */
+	if (machine.mapped_beside && claim->rest)
+		*ret = (struct holder){ .pid = 4713, .name = "other", .file = "resource2_wc" };
+	else if (machine.mapped && claim->wc)
+		*ret = (struct holder){ .pid = 4711, .name = "tool", .file = "resource2" };
+	else
 		return -ENOENT;
-	*ret = (struct holder){ .pid = 4711, .name = "tool" };
-	snprintf(ret->file, sizeof(ret->file), "resource%u", bar % 10);
 	return 0;
 }
 

@@ -110,6 +110,18 @@ Test(sysfs, the_file_of_a_bar_gets_its_owner_and_mode)
 	cr_expect_eq(st.st_gid, getgid());
 }
 
+Test(sysfs, the_file_of_a_bar_has_an_inode)
+{
+	struct stat st;
+
+	cr_expect_eq(sysfs_bar_inode(device, 2, true), 0);
+	scratch_file(DEVICE "resource2", "");
+	scratch_file(DEVICE "resource2_wc", "");
+	cr_assert_eq(fstatat(device, "resource2_wc", &st, 0), 0);
+	cr_expect_eq(sysfs_bar_inode(device, 2, true), st.st_ino);
+	cr_expect_neq(sysfs_bar_inode(device, 2, false), st.st_ino);
+}
+
 Test(sysfs, a_link_in_place_of_the_file_is_not_followed)
 {
 	struct stat st;
