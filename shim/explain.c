@@ -578,6 +578,18 @@ static enum explain_state check_modules(struct context *c)
 
 /* ---- the device ---- */
 
+/* What the running system lives on is not to go by a command that somebody copies. */
+static bool is_carrying(struct context *c, int fd, const char *bdf, const char *how)
+{
+	_cleanup_free_ char *carried = NULL;
+
+	if (sysfs_find_carried(fd, &carried) < 0)
+		return false;
+	mend(c, "%s carries %s, and unbinding it takes that away: %s, if that is wanted", bdf,
+	     carried, how);
+	return true;
+}
+
 static enum explain_state check_driver(struct context *c)
 {
 	enum mark_bind bind = c->mark ? c->mark->bind : MARK_BIND_AUTO;
@@ -592,26 +604,32 @@ static enum explain_state check_driver(struct context *c)
 
 	(void)sysfs_driver_override(c->sysfs_fd, &override); /* without it, nothing is told */
 	if (bind == MARK_BIND_NEVER) {
-		mend(c,
-		     "modprobe vfio-pci && cd " DEVICE_DIRECTORY "%s && "
-		     "echo vfio-pci > driver_override && %s%s%secho %s > /sys/bus/pci/drivers_probe",
-		     c->bdf, driver ? "echo " : "", driver ? c->bdf : "",
-		     driver ? " > driver/unbind && " : "", c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf, "bind it to vfio-pci yourself"))
+			mend(c,
+			     "modprobe vfio-pci && cd " DEVICE_DIRECTORY "%s && "
+			     "echo vfio-pci > driver_override && %s%s%s"
+			     "echo %s > /sys/bus/pci/drivers_probe",
+			     c->bdf, driver ? "echo " : "", driver ? c->bdf : "",
+			     driver ? " > driver/unbind && " : "", c->bdf);
 		return fails(c, "%s%s has it, and VFIO_ALIAS_BIND=never leaves binding to others",
 			     driver ? "driver " : "no driver", driver ?: "");
 	}
 	if (driver && bind == MARK_BIND_AUTO) {
-		mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", c->bdf, c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf,
+				 "mark it with VFIO_ALIAS_BIND=force, or unbind it yourself"))
+			mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", c->bdf, c->bdf);
 		return fails(c,
 			     "driver %s has it; the service takes it from a driver with "
 			     "VFIO_ALIAS_BIND=force only",
 			     driver);
 	}
 	if (driver && sysfs_has_vfs(c->sysfs_fd)) {
-		mend(c,
-		     "echo 0 > " DEVICE_DIRECTORY
-		     "%s/sriov_numvfs && systemctl reload-or-restart " SERVICE,
-		     c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf,
+				 "take its virtual functions away yourself (sriov_numvfs)"))
+			mend(c,
+			     "once nothing uses the virtual functions: echo 0 > " DEVICE_DIRECTORY
+			     "%s/sriov_numvfs && systemctl reload-or-restart " SERVICE,
+			     c->bdf);
 		return fails(
 			c,
 			"driver %s has virtual functions of the device, which keep the service "
@@ -635,6 +653,7 @@ static enum explain_state no_group_yet(struct context *c)
 static enum explain_state check_group(struct context *c)
 {
 	_cleanup_free_ char *others = NULL, *bdf = NULL, *driver = NULL;
+	_cleanup_close_ int other = -EBADF;
 	int r;
 
 	if (!c->has_group)
@@ -649,7 +668,9 @@ static enum explain_state check_group(struct context *c)
 				 holds(c, "the device is alone in it");
 	if (r < 0)
 		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
-	mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
+	other = sysfs_open_device(bdf);
+	if (other < 0 || !is_carrying(c, other, bdf, "unbind it yourself"))
+		mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
 	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
 }
 

@@ -269,6 +269,44 @@ int sysfs_driver(int fd, char **ret)
 	return 0;
 }
 
+/* Of a SCSI disk behind a few USB hubs and bridges it is less. */
+#define CARRIED_DEPTH_MAX 24
+
+static int find_carried(int fd, unsigned int depth, char **ret)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct dirent *entry;
+	int r;
+
+	r = open_directory(fd, ".", &directory);
+	if (r < 0)
+		return r;
+	while ((entry = read_entry(directory))) {
+		_cleanup_free_ char *subsystem = NULL;
+		_cleanup_close_ int child = -EBADF;
+
+		if (entry->d_type != DT_DIR)
+			continue;
+		child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (child < 0)
+			continue; /* it has just gone */
+		if (read_link_name_at(child, "subsystem", &subsystem) == 0 &&
+		    (streq(subsystem, "block") || streq(subsystem, "net"))) {
+			*ret = strdup(entry->d_name);
+			return *ret ? 0 : -ENOMEM;
+		}
+		r = depth < CARRIED_DEPTH_MAX ? find_carried(child, depth + 1, ret) : -ENOENT;
+		if (r == 0 || r == -ENOMEM)
+			return r;
+	}
+	return -ENOENT;
+}
+
+int sysfs_find_carried(int fd, char **ret)
+{
+	return find_carried(fd, 0, ret);
+}
+
 bool sysfs_has_vfs(int fd)
 {
 	return faccessat(fd, "virtfn0", F_OK, AT_SYMLINK_NOFOLLOW) == 0;

@@ -63,6 +63,13 @@ int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS]);
 /* The name of the driver that has the device, to be freed; NULL if none has. */
 int sysfs_driver(int fd, char **ret);
 
+/*
+ * A disk or a network interface that the device carries, itself or by what is behind it, to be
+ * freed; -ENOENT if there is none. An interface that was moved to another network namespace is
+ * not seen.
+ */
+int sysfs_find_carried(int fd, char **ret);
+
 /* Whether the device has virtual functions (Documentation/ABI/testing/sysfs-bus-pci, virtfnN). */
 bool sysfs_has_vfs(int fd);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1 --device nvme,serial=1,addr=0x14
+# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1 --device nvme,serial=1,addr=0x14 --device e1000e,addr=0x15
 """vfio-alias explain: conditions fail, and are mended as it says.
 
 What cannot be made to fail here is in tests/unit/explain_unit.c.
@@ -19,6 +19,7 @@ from vfio import sysfs
 FIRST, SECOND = "0000:00:13.0", "0000:00:13.1"
 
 NVME = "0000:00:14.0"  # with an MSI-X table
+NIC = "0000:00:15.0"
 
 UPDATES = f"/lib/modules/{os.uname().release}/updates"
 AWAY = "/root/updates"  # where depmod does not look
@@ -286,6 +287,26 @@ class Device(Explain):
                                   f"python3 (pid {holder.pid}) has mapped resource2_wc"), holder)
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
+
+    def test_a_file_of_the_same_name_is_nobodys_mapping_of_the_device(self):
+        path = f"/tmp/devices/{IVSHMEM}/resource2"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            self.addCleanup(os.unlink, path)
+            f.truncate(4096)
+        self.hold(path)
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.assertEqual(self.explain(IVSHMEM)[1][("2:wc", "other mappings")]["state"], "holds")
+
+    def test_a_device_that_carries_an_interface_is_not_unbound_by_a_command(self):
+        run("modprobe", "e1000e")
+        self.addCleanup(run, "modprobe", "-r", "e1000e")
+        run("udevadm", "settle")  # it names it
+        name = os.listdir(sysfs(NIC, "net"))[0]
+        driver = self.explain(NIC)[1]["driver"]
+        self.assertEqual(driver["state"], "fails")
+        self.assertIn(f"{NIC} carries {name}, and unbinding it takes that away", driver["mend"])
+        self.assertNotIn("echo", driver["mend"])
 
 
 class Service(Explain):
