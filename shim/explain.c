@@ -229,25 +229,29 @@ static struct range usable_range(const struct pci_bar *bar, const struct pci_msi
 #define ITEM_SIZE (sizeof("0:wc@+") + 2 * (size_t)FORMAT_SIZE_MAX)
 
 /*
- * What a mark is most likely meant for: the largest range of a BAR that can have an alias. Returns
- * @buffer, or NULL if there is none.
+ * What a mark is most likely meant for: the largest range of a BAR that can have an alias, and
+ * rather of one that is prefetchable, for such a one bears write-combining.
+ * @msix: NULL for none
+ * Returns @buffer, or NULL if there is none.
  */
-static const char *largest_item(const struct context *c, char buffer[static ITEM_SIZE])
+static const char *likely_item(const struct context *c, const struct pci_msix *msix,
+			       char buffer[static ITEM_SIZE])
 {
 	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
 	uint64_t largest = page_size() - 1;
+	bool prefetchable = false;
 	const char *item = NULL;
-	struct pci_msix msix;
-	/* Not everybody may see it; who marks a device may. */
-	bool has_msix = sysfs_find_msix(c->sysfs_fd, &msix) == 0;
 
 	for (unsigned int i = 0; i < PCI_BARS; i++) {
 		struct range range =
-			usable_range(&c->bars[i], has_msix && msix.bar == i ? &msix : NULL);
+			usable_range(&c->bars[i], msix && msix->bar == i ? msix : NULL);
+		uint64_t size = range.end - range.start;
 
-		if (range.end - range.start <= largest)
+		if (size < page_size() || c->bars[i].prefetchable < prefetchable ||
+		    (c->bars[i].prefetchable == prefetchable && size <= largest))
 			continue;
-		largest = range.end - range.start;
+		largest = size;
+		prefetchable = c->bars[i].prefetchable;
 		item = buffer;
 		if (largest == c->bars[i].length)
 			snprintf(buffer, ITEM_SIZE, "%u:wc", i);
@@ -264,6 +268,7 @@ static enum explain_state check_mark(struct context *c)
 	bool initialized = false;
 	char buffer[ITEM_SIZE];
 	const char *value, *item;
+	struct pci_msix msix;
 	int searched, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
@@ -290,10 +295,15 @@ static enum explain_state check_mark(struct context *c)
 			"%s tells)",
 			c->rule, c->bdf);
 	}
-	item = largest_item(c, buffer);
+	r = sysfs_find_msix(c->sysfs_fd, &msix);
+	item = likely_item(c, r == 0 ? &msix : NULL, buffer);
 	if (!item)
 		return fails(c, "not marked, and it has no BAR that can have an alias");
-	mend(c, "vfio-alias mark %s %s", c->bdf, item);
+	if (r == -ENODATA)
+		mend(c, "run this as root, who can see where the MSI-X table leaves room for an "
+			"alias, and so what to mark");
+	else
+		mend(c, "vfio-alias mark %s %s", c->bdf, item);
 	return fails(c, "%s, and %s%s",
 		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it",
 		     searched == -ENOENT ? "no file of rules mentions it" :

@@ -55,6 +55,7 @@ struct machine {
 	const char *memtypes;	/* the kernel's record of them; NULL if it cannot be seen */
 	/* What the calls return, if not success */
 	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
+	int find_msix, read_lockdown;
 
 	/* What has come of it */
 	bool session, stored;
@@ -88,8 +89,14 @@ int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS])
 	memset(ret, 0, sizeof(*ret) * PCI_BARS);
 	if (machine.no_bar)
 		return 0;
-	ret[2] =
-		(struct pci_bar){ .kind = PCI_BAR_MEMORY, .length = 16 << 20, .start = 0xfd000000 };
+	ret[2] = (struct pci_bar){ .kind = PCI_BAR_MEMORY,
+				   .length = 16 << 20,
+				   .start = 0xfd000000,
+				   .prefetchable = machine.more_bars };
+	if (machine.more_bars)
+		ret[0] = ret[4] = (struct pci_bar){ .kind = PCI_BAR_MEMORY,
+						    .length = 64 << 20,
+						    .start = 0xe0000000 };
 	return 0;
 }
 
@@ -104,6 +111,8 @@ int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device)
 int sysfs_find_msix(int fd, struct pci_msix *ret)
 {
 	(void)fd;
+	if (machine.find_msix < 0)
+		return machine.find_msix;
 	*ret = machine.msix;
 	return machine.msix.size > 0 ? 0 : -ENOENT;
 }
