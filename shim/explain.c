@@ -262,6 +262,13 @@ static const char *likely_item(const struct context *c, const struct pci_msix *m
 	return item;
 }
 
+static bool is_marked(const struct context *c)
+{
+	const char *value = c->text.value[MARK_ALIAS];
+
+	return value && *value;
+}
+
 static enum explain_state check_mark(struct context *c)
 {
 	_cleanup_free_ char *shown = NULL;
@@ -277,11 +284,11 @@ static enum explain_state check_mark(struct context *c)
 	if (r < 0)
 		return unknown(c, "udev's database cannot be read: %s", strerror(-r));
 
-	value = c->text.value[MARK_ALIAS];
-	if (value && *value) {
+	if (is_marked(c)) {
+		value = c->text.value[MARK_ALIAS];
 		shown = printable(value, strlen(value));
-		return holds(c, "VFIO_ALIAS=\"%s\"%s%s", shown ?: "", c->rule ? ", by " : "",
-			     c->rule ?: "");
+		return holds(c, "VFIO_ALIAS=\"%s\"%s%s", shown ?: "",
+			     c->rule ? ", it seems by " : "", c->rule ?: "");
 	}
 	if (c->rule) {
 		mend(c,
@@ -309,6 +316,22 @@ static enum explain_state check_mark(struct context *c)
 		     searched == -ENOENT ? "no file of rules mentions it" :
 					   "not every file of rules can be read: ",
 		     searched == -ENOENT ? "" : strerror(-searched));
+}
+
+/* What the mark says of the device counts, too, if something else of it makes no sense. */
+
+static enum mark_bind wanted_bind(const struct context *c)
+{
+	const char *value = c->text.value[MARK_BIND];
+
+	return streq(value, "force") ? MARK_BIND_FORCE :
+	       streq(value, "never") ? MARK_BIND_NEVER :
+				       MARK_BIND_AUTO;
+}
+
+static bool accepts_noiommu(const struct context *c)
+{
+	return streq(c->text.value[MARK_NOIOMMU], "1");
 }
 
 static void mend_rule(struct context *c, const char *how)
@@ -465,12 +488,12 @@ static enum explain_state check_iommu(struct context *c)
 	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
 	c->has_group = r == 0;
 	if (r == -ENOENT)
-		return c->mark && c->mark->noiommu ? check_noiommu_mode(c) : explain_no_iommu(c);
+		return accepts_noiommu(c) ? check_noiommu_mode(c) : explain_no_iommu(c);
 	if (r < 0)
 		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
 	if (!sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "on, group %u", c->group);
-	if (c->mark && !c->mark->noiommu) {
+	if (is_marked(c) && !accepts_noiommu(c)) {
 		mend_rule(c, "set VFIO_ALIAS_NOIOMMU=1");
 		return fails(c, "the device is in no-IOMMU mode, in which it can write to all of "
 				"memory, and the mark does not accept that");
@@ -602,7 +625,7 @@ static bool is_carrying(struct context *c, int fd, const char *bdf, const char *
 
 static enum explain_state check_driver(struct context *c)
 {
-	enum mark_bind bind = c->mark ? c->mark->bind : MARK_BIND_AUTO;
+	enum mark_bind bind = wanted_bind(c);
 	_cleanup_free_ char *driver = NULL, *override = NULL;
 	int r;
 
@@ -1100,7 +1123,8 @@ int explain(const char *root, const char *bdf, struct explanation *ret)
 	for (unsigned int id = 0; id < CHECK_CLEAR && r == 0; id++)
 		r = look(&c, (enum check_id)id, states, &explanation);
 
-	explanation.proven = states[CHECK_SESSION] == EXPLAIN_HOLDS;
+	explanation.proven = c.mark && c.mark->n_items > 0 &&
+			     states[CHECK_SESSION] == EXPLAIN_HOLDS;
 	for (size_t i = 0; c.mark && i < c.mark->n_items; i++) {
 		c.item = &c.mark->items[i];
 		for (unsigned int id = CHECK_CLEAR; id < CHECKS && r == 0; id++)

@@ -143,7 +143,7 @@ class Rule(Explain):
             f.write(f'KERNEL=="{IVSHMEM}", ENV{{VFIO_ALIAS}}="2:uc"\n')
         self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         text = self.explain(IVSHMEM)[1]["mark"]["text"]
-        self.assertEqual(text, f'VFIO_ALIAS="2:uc", by {last}:1')
+        self.assertEqual(text, f'VFIO_ALIAS="2:uc", it seems by {last}:1')
 
     def test_no_device_and_wrong_usage(self):
         condition = self.assertFails("0000:00:1e.7", "device")

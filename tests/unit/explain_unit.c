@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "explain.h"
 
+#include <pwd.h>
 #include <sys/utsname.h>
 
 #include "machine.h"
@@ -93,6 +94,18 @@ void service_unit_clear(struct service_unit *unit)
 uid_t geteuid(void)
 {
 	return now.unprivileged ? 65534 : 0;
+}
+
+/* Likewise: the users are known by somebody who cannot be reached. */
+int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size,
+	       struct passwd **ret)
+{
+	(void)name;
+	(void)entry;
+	(void)buffer;
+	(void)size;
+	*ret = NULL;
+	return EIO;
 }
 
 static void enter(const struct situation *situation)
@@ -451,6 +464,9 @@ static const struct {
 	    .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:uc\"\n"
 		     "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
 	  { "mark", EXPLAIN_HOLDS, RULES ":2", NULL } },
+	{ "a rule that is likely the one",
+	  { .mark = PLAIN, .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
+	  { "mark", EXPLAIN_HOLDS, "VFIO_ALIAS=\"2:wc\", it seems by /", NULL } },
 	{ "a rule that udev has not read",
 	  { .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
 	  { "mark", EXPLAIN_FAILS, RULES ":1 looks as if it set one", "udevadm trigger" } },
@@ -526,6 +542,66 @@ Test(explain_machine, what_is_in_the_way_is_told_and_what_would_mend_it)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		expect(cases[i].name, &cases[i].situation, &cases[i].told);
+}
+
+/* A mark that is refused says all the same how the device is to be bound. */
+Test(explain_machine, a_mark_without_sense_is_not_taken_for_none)
+{
+	static const struct {
+		struct situation situation;
+		const char *condition;
+		enum explain_state state;
+		const char *text;
+	} refused[] = {
+		{ { .machine = { .driver = "nvme" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_BIND] = "force") },
+		  "driver",
+		  EXPLAIN_HOLDS,
+		  "driver nvme; the service binds it" },
+		{ { .machine = { .driver = "nvme" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_BIND] = "never") },
+		  "driver",
+		  EXPLAIN_FAILS,
+		  "VFIO_ALIAS_BIND=never" },
+		{ { .machine = { .no_group = true },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_NOIOMMU] = "1") },
+		  "IOMMU",
+		  EXPLAIN_FAILS,
+		  "no-IOMMU mode is off" },
+		{ { .machine = { .no_group = true, .noiommu_mode = 1, .driver = "vfio-pci" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb") },
+		  "IOMMU",
+		  EXPLAIN_FAILS,
+		  "the mark does not accept that" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		_cleanup_explanation_ struct explanation explanation = {};
+		const struct explain_condition *condition;
+
+		enter(&refused[i].situation);
+		cr_assert_eq(explain(scratch, MACHINE_BDF, &explanation), 0);
+		leave();
+		cr_expect_eq(find(&explanation, "mark's sense")->state, EXPLAIN_FAILS);
+		condition = find(&explanation, refused[i].condition);
+		cr_expect_eq(condition->state, refused[i].state, "%zu: %s", i, condition->text);
+		cr_expect(contains(condition->text, refused[i].text), "%zu: %s", i,
+			  condition->text);
+	}
+}
+
+Test(explain_machine, nothing_is_proven_of_a_mark_whose_sense_is_not_known)
+{
+	_cleanup_explanation_ struct explanation explanation = {};
+
+	enter(&(struct situation){ .machine = { WITH_ALIAS },
+				   .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_OWNER] = "somebody"),
+				   .status = { .bdf = MACHINE_BDF, .state = "published" } });
+	cr_assert_eq(explain(scratch, MACHINE_BDF, &explanation), 0);
+	leave();
+	cr_expect_eq(find(&explanation, "mark's sense")->state, EXPLAIN_UNKNOWN);
+	cr_expect_eq(find(&explanation, "session")->state, EXPLAIN_HOLDS);
+	cr_expect_not(explanation.proven);
 }
 
 Test(explain_machine, everything_holds)
