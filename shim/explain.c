@@ -440,15 +440,34 @@ static enum explain_state check_noiommu_mode(struct context *c)
 	return holds(c, "no-IOMMU mode, once the device is bound");
 }
 
+/* Whether @option is among those, with commas between them, that follow @key, "KEY=". */
+static bool has_option(const char *command_line, const char *key, const char *option)
+{
+	for (const char *p = command_line; (p = strstr(p, key));) {
+		bool begins = p == command_line || strchr(" \t\n", p[-1]);
+
+		p += strlen(key);
+		for (const char *end = p; begins && !strchr(" \t\n", *end);) {
+			const char *start = end;
+
+			end += strcspn(end, ", \t\n");
+			if ((size_t)(end - start) == strlen(option) &&
+			    strncmp(start, option, strlen(option)) == 0)
+				return true;
+			end += *end == ',';
+		}
+	}
+	return false;
+}
+
 /* The word of the kernel's command line that turns off the IOMMU, or NULL. */
 static const char *find_iommu_off(const char *command_line, enum sysfs_iommu iommu)
 {
-	static const char both[] = "iommu=off";
-	const char *own = iommu == SYSFS_IOMMU_INTEL ? "intel_iommu=off" : "amd_iommu=off";
+	bool intel = iommu == SYSFS_IOMMU_INTEL;
 
-	return explain_has_word(command_line, own)  ? own :
-	       explain_has_word(command_line, both) ? both :
-						      NULL;
+	if (has_option(command_line, intel ? "intel_iommu=" : "amd_iommu=", "off"))
+		return intel ? "intel_iommu=off" : "amd_iommu=off";
+	return has_option(command_line, "iommu=", "off") ? "iommu=off" : NULL;
 }
 
 /* Why the device has no IOMMU group. */
@@ -469,7 +488,7 @@ static enum explain_state explain_no_iommu(struct context *c)
 	off = find_iommu_off(command_line, iommu);
 	if (off)
 		mend(c, "take %s off " COMMAND_LINE, off);
-	else if (intel && !explain_has_word(command_line, "intel_iommu=on"))
+	else if (intel && !has_option(command_line, "intel_iommu=", "on"))
 		mend(c, "put intel_iommu=on on " COMMAND_LINE);
 	else
 		mend(c, "see what the kernel says of it: dmesg | grep %s",
