@@ -767,6 +767,8 @@ static enum explain_state check_lockdown(struct context *c)
 	if (c->has_group && !sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "%s; it does not matter, for an IOMMU contains the device",
 			     r == 0 ? level : "not known");
+	if (r == -ENODATA)
+		return unknown(c, "securityfs, which tells, is not mounted");
 	if (r < 0)
 		return unknown(c, "/sys/kernel/security/lockdown: %s", strerror(-r));
 	if (!streq(level, "none")) {

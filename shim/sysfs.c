@@ -3,13 +3,15 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/vfio_alias.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "util.h"
 
 #define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
-#define SYSFS_LOCKDOWN "/sys/kernel/security/lockdown"
+#define SYSFS_SECURITY "/sys/kernel/security"
 #define SYSFS_ACPI_TABLES "/sys/firmware/acpi/tables"
 #define GROUP_DEVICES "iommu_group/devices" /* of a device's directory */
 #define DEBUGFS_MEMTYPES "/sys/kernel/debug/x86/pat_memtype_list"
@@ -522,11 +524,15 @@ bool sysfs_group_is_noiommu(int fd)
 int sysfs_lockdown(char **ret)
 {
 	_cleanup_free_ char *text = NULL;
+	struct statfs security;
 	char *start, *end;
 	int r;
 
 	/* The level in force is in brackets. */
-	r = read_one_line_at(AT_FDCWD, SYSFS_LOCKDOWN, &text);
+	r = read_one_line_at(AT_FDCWD, SYSFS_SECURITY "/lockdown", &text);
+	if (r == -ENOENT && statfs(SYSFS_SECURITY, &security) == 0 &&
+	    security.f_type != SECURITYFS_MAGIC)
+		return -ENODATA;
 	if (r < 0)
 		return r;
 	start = strchr(text, '[');

@@ -128,7 +128,10 @@ int sysfs_describe_group(int fd, const char *bdf, char **ret);
 /* Whether the device's IOMMU group is one that VFIO has made for no-IOMMU mode. */
 bool sysfs_group_is_noiommu(int fd);
 
-/* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
+/*
+ * How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be,
+ * -ENODATA if securityfs, which tells, is not mounted.
+ */
 int sysfs_lockdown(char **ret);
 
 enum sysfs_iommu {

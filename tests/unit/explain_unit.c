@@ -338,6 +338,14 @@ static const struct {
 	    .command_line = "amd_iommu=off" },
 	  { "IOMMU", EXPLAIN_FAILS, "told not to use it", "take amd_iommu=off off" } },
 
+	{ "lockdown that cannot be seen, with an IOMMU",
+	  { .machine = { .read_lockdown = -ENODATA }, .mark = PLAIN },
+	  { "lockdown", EXPLAIN_HOLDS, "not known; it does not matter", NULL } },
+	{ "lockdown that cannot be seen, in no-IOMMU mode",
+	  { .machine = { .no_group = true, .noiommu_mode = 1, .read_lockdown = -ENODATA },
+	    .mark = ACCEPTED },
+	  { "lockdown", EXPLAIN_UNKNOWN, "securityfs, which tells, is not mounted", NULL } },
+
 	{ "modules that are not loaded, and lockdown",
 	  { .machine = { .no_vfio = true, .lockdown = "integrity" }, .mark = PLAIN },
 	  { "modules", EXPLAIN_FAILS, "not signed", "sign " } },

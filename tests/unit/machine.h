@@ -276,6 +276,8 @@ enum sysfs_iommu sysfs_firmware_iommu(void)
 
 int sysfs_lockdown(char **ret)
 {
+	if (machine.read_lockdown < 0)
+		return machine.read_lockdown;
 	if (!machine.lockdown)
 		return -ENOENT;
 	*ret = strdup(machine.lockdown);
