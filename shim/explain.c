@@ -554,8 +554,9 @@ static void mend_install(struct context *c, const char *then)
 	     then);
 }
 
-#define RELOAD_MODULES                                                          \
-	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1 && " \
+/* The service starts again in any case, for the sake of other devices. */
+#define RELOAD_MODULES                                                        \
+	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1; " \
 	"systemctl start " SERVICE
 
 /* Whether lockdown keeps the kernel from loading the module; then what is found and would mend it.
@@ -607,7 +608,7 @@ static enum explain_state check_modules(struct context *c)
 			     file.path);
 	}
 	if (core) {
-		mend_install(c, " && " RELOAD_MODULES);
+		mend_install(c, " && { " RELOAD_MODULES "; }");
 		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
 			     file.path ? ", nor has " : "", file.path ?: "");
 	}
@@ -814,11 +815,17 @@ static enum explain_state check_service(struct context *c)
 		     streq(unit->load_state, "masked") ? "masked" : unit->active_state);
 }
 
-/* A reload is what mends, unless the service's own reason has something else. */
+/*
+ * A reload is what mends, unless the service's own reason has something else, or something to do
+ * before.
+ */
 static void mend_by_reload(struct context *c, const char *reason)
 {
-	if (!reason || strstr(reason, "reload the service"))
+	if (!reason || strstr(reason, ": reload the service") ||
+	    strstr(reason, ", or reload the service"))
 		mend(c, "systemctl reload " SERVICE);
+	else if (strstr(reason, ": restart it"))
+		mend(c, "systemctl restart " SERVICE);
 }
 
 static enum explain_state check_session(struct context *c)

@@ -358,7 +358,9 @@ static const struct {
 	  { "modules", EXPLAIN_HOLDS, "not loaded yet", NULL } },
 	{ "modules without alias regions",
 	  { .machine = { .no_alias_regions = true }, .mark = PLAIN },
-	  { "modules", EXPLAIN_FAILS, "has no alias regions", "kernel/build" } },
+	  { "modules", EXPLAIN_FAILS, "has no alias regions",
+	    "depmod && { systemctl stop vfio-alias-shim; modprobe -r vfio-pci vfio_iommu_type1; "
+	    "systemctl start vfio-alias-shim; }" } },
 
 	{ "a kernel that the series is not for",
 	  { .machine = { .no_alias_regions = true }, .mark = PLAIN, .kernel = "6.1.0-41-amd64" },
@@ -436,8 +438,38 @@ static const struct {
 	  { .mark = PLAIN,
 	    .status = { .bdf = MACHINE_BDF,
 			.state = "waiting",
-			.reason = "taken; or reload the service" } },
+			.reason = "the device was taken from its VFIO driver; bind it to one "
+				  "again, or reload the service" } },
 	  { "session", EXPLAIN_FAILS, "taken", "systemctl reload" } },
+	{ "a device that waits for a module",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "the module vfio-pci is not loaded (No such file or directory): "
+				  "reload the service, which has it loaded" } },
+	  { "session", EXPLAIN_FAILS, "is not loaded", "systemctl reload" } },
+	{ "a device that waits for something else, and then a reload",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "accept it with vfio_iommu_type1.allow_unsafe_interrupts=1 and "
+				  "reload the service" } },
+	  { "session", EXPLAIN_FAILS, "allow_unsafe_interrupts", NULL } },
+	{ "a device that vfio-pci has not taken",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "vfio-pci has not taken the device (No such device), see the "
+				  "kernel's log; reload the service to try again" } },
+	  { "session", EXPLAIN_FAILS, "has not taken", NULL } },
+	{ "a device that waits for a restart",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "the service may not open /dev/vfio/7, as VFIO's modules were "
+				  "loaded after it was started: restart it, which keeps all "
+				  "mappings" } },
+	  { "session", EXPLAIN_FAILS, "may not open", "systemctl restart vfio-alias-shim" } },
 
 	{ "an item that meets the MSI-X table",
 	  { .machine = { .msix = { 2, 0x10800, 0x100 } }, .mark = PLAIN },
