@@ -847,7 +847,8 @@ static const struct sysfs_alias *find_alias(const struct context *c)
 		const struct sysfs_alias *alias = &c->aliases[i];
 
 		if (alias->bar == c->item->bar && alias->offset == c->item->offset &&
-		    alias->size == c->item->length && alias->flags & VFIO_ALIAS_FLAG_SYSFS)
+		    alias->size == c->item->length && alias->flags & VFIO_ALIAS_FLAG_SYSFS &&
+		    !(alias->flags & VFIO_ALIAS_FLAG_SHARED) == !c->item->shared)
 			return alias;
 	}
 	return NULL;
