@@ -978,6 +978,31 @@ static void watch_bar(struct device *d, unsigned int bar)
 	watch_close(d, sysfs_open_path(d->sysfs_fd, sysfs_bar_file(file, bar, true)));
 }
 
+/* Who has mapped what keeps the kernel from making the alias. Returns 0 or -errno. */
+static int find_mapping(const struct device *d, const struct mark_item *item, struct holder *ret)
+{
+	struct holder_device device = { .bdf = d->bdf };
+	struct holder_claim claim = {
+		.bar = item->bar,
+		.wc = item->type == VFIO_ALIAS_MEMORY_WC,
+		.offset = item->offset,
+		.length = item->length,
+		.inodes = { sysfs_bar_inode(d->sysfs_fd, item->bar, false),
+			    sysfs_bar_inode(d->sysfs_fd, item->bar, true) },
+	};
+	int r;
+
+	r = sysfs_read_bars(d->sysfs_fd, device.bars);
+	if (r < 0)
+		return r;
+	r = holder_find_mapping("/proc", &device, &claim, ret);
+	if (r == -ENOENT) {
+		claim.rest = true;
+		r = holder_find_mapping("/proc", &device, &claim, ret);
+	}
+	return r;
+}
+
 /* Makes alias @i, or finds that it is there. Returns 0 or -errno, of which the reason is noted. */
 static int create_alias(struct device *d, size_t i)
 {
@@ -1003,7 +1028,7 @@ static int create_alias(struct device *d, size_t i)
 	case 0:
 		break;
 	case EBUSY:
-		if (holder_find_mapping("/proc", d->bdf, item->bar, &holder) == 0)
+		if (find_mapping(d, item, &holder) == 0)
 			fail_alias(d, i, MESSAGE_MAPPED,
 				   "%s/%s is mapped by %s (pid %d); waiting until it is unmapped",
 				   d->bdf, holder.file, holder.name, (int)holder.pid);

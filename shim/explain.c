@@ -229,25 +229,29 @@ static struct range usable_range(const struct pci_bar *bar, const struct pci_msi
 #define ITEM_SIZE (sizeof("0:wc@+") + 2 * (size_t)FORMAT_SIZE_MAX)
 
 /*
- * What a mark is most likely meant for: the largest range of a BAR that can have an alias. Returns
- * @buffer, or NULL if there is none.
+ * What a mark is most likely meant for: the largest range of a BAR that can have an alias, and
+ * rather of one that is prefetchable, for such a one bears write-combining.
+ * @msix: NULL for none
+ * Returns @buffer, or NULL if there is none.
  */
-static const char *largest_item(const struct context *c, char buffer[static ITEM_SIZE])
+static const char *likely_item(const struct context *c, const struct pci_msix *msix,
+			       char buffer[static ITEM_SIZE])
 {
 	char offset[FORMAT_SIZE_MAX], length[FORMAT_SIZE_MAX];
 	uint64_t largest = page_size() - 1;
+	bool prefetchable = false;
 	const char *item = NULL;
-	struct pci_msix msix;
-	/* Not everybody may see it; who marks a device may. */
-	bool has_msix = sysfs_find_msix(c->sysfs_fd, &msix) == 0;
 
 	for (unsigned int i = 0; i < PCI_BARS; i++) {
 		struct range range =
-			usable_range(&c->bars[i], has_msix && msix.bar == i ? &msix : NULL);
+			usable_range(&c->bars[i], msix && msix->bar == i ? msix : NULL);
+		uint64_t size = range.end - range.start;
 
-		if (range.end - range.start <= largest)
+		if (size < page_size() || c->bars[i].prefetchable < prefetchable ||
+		    (c->bars[i].prefetchable == prefetchable && size <= largest))
 			continue;
-		largest = range.end - range.start;
+		largest = size;
+		prefetchable = c->bars[i].prefetchable;
 		item = buffer;
 		if (largest == c->bars[i].length)
 			snprintf(buffer, ITEM_SIZE, "%u:wc", i);
@@ -258,12 +262,20 @@ static const char *largest_item(const struct context *c, char buffer[static ITEM
 	return item;
 }
 
+static bool is_marked(const struct context *c)
+{
+	const char *value = c->text.value[MARK_ALIAS];
+
+	return value && *value;
+}
+
 static enum explain_state check_mark(struct context *c)
 {
 	_cleanup_free_ char *shown = NULL;
 	bool initialized = false;
 	char buffer[ITEM_SIZE];
 	const char *value, *item;
+	struct pci_msix msix;
 	int searched, r;
 
 	snprintf(c->ids.bdf, sizeof(c->ids.bdf), "%s", c->bdf);
@@ -272,11 +284,11 @@ static enum explain_state check_mark(struct context *c)
 	if (r < 0)
 		return unknown(c, "udev's database cannot be read: %s", strerror(-r));
 
-	value = c->text.value[MARK_ALIAS];
-	if (value && *value) {
+	if (is_marked(c)) {
+		value = c->text.value[MARK_ALIAS];
 		shown = printable(value, strlen(value));
-		return holds(c, "VFIO_ALIAS=\"%s\"%s%s", shown ?: "", c->rule ? ", by " : "",
-			     c->rule ?: "");
+		return holds(c, "VFIO_ALIAS=\"%s\"%s%s", shown ?: "",
+			     c->rule ? ", it seems by " : "", c->rule ?: "");
 	}
 	if (c->rule) {
 		mend(c,
@@ -290,15 +302,36 @@ static enum explain_state check_mark(struct context *c)
 			"%s tells)",
 			c->rule, c->bdf);
 	}
-	item = largest_item(c, buffer);
+	r = sysfs_find_msix(c->sysfs_fd, &msix);
+	item = likely_item(c, r == 0 ? &msix : NULL, buffer);
 	if (!item)
 		return fails(c, "not marked, and it has no BAR that can have an alias");
-	mend(c, "vfio-alias mark %s %s", c->bdf, item);
+	if (r == -ENODATA)
+		mend(c, "run this as root, who can see where the MSI-X table leaves room for an "
+			"alias, and so what to mark");
+	else
+		mend(c, "vfio-alias mark %s %s", c->bdf, item);
 	return fails(c, "%s, and %s%s",
 		     initialized ? "udev has no VFIO_ALIAS for it" : "udev has not seen it",
 		     searched == -ENOENT ? "no file of rules mentions it" :
 					   "not every file of rules can be read: ",
 		     searched == -ENOENT ? "" : strerror(-searched));
+}
+
+/* What the mark says of the device counts, too, if something else of it makes no sense. */
+
+static enum mark_bind wanted_bind(const struct context *c)
+{
+	const char *value = c->text.value[MARK_BIND];
+
+	return streq(value, "force") ? MARK_BIND_FORCE :
+	       streq(value, "never") ? MARK_BIND_NEVER :
+				       MARK_BIND_AUTO;
+}
+
+static bool accepts_noiommu(const struct context *c)
+{
+	return streq(c->text.value[MARK_NOIOMMU], "1");
 }
 
 static void mend_rule(struct context *c, const char *how)
@@ -407,15 +440,34 @@ static enum explain_state check_noiommu_mode(struct context *c)
 	return holds(c, "no-IOMMU mode, once the device is bound");
 }
 
+/* Whether @option is among those, with commas between them, that follow @key, "KEY=". */
+static bool has_option(const char *command_line, const char *key, const char *option)
+{
+	for (const char *p = command_line; (p = strstr(p, key));) {
+		bool begins = p == command_line || strchr(" \t\n", p[-1]);
+
+		p += strlen(key);
+		for (const char *end = p; begins && !strchr(" \t\n", *end);) {
+			const char *start = end;
+
+			end += strcspn(end, ", \t\n");
+			if ((size_t)(end - start) == strlen(option) &&
+			    strncmp(start, option, strlen(option)) == 0)
+				return true;
+			end += *end == ',';
+		}
+	}
+	return false;
+}
+
 /* The word of the kernel's command line that turns off the IOMMU, or NULL. */
 static const char *find_iommu_off(const char *command_line, enum sysfs_iommu iommu)
 {
-	static const char both[] = "iommu=off";
-	const char *own = iommu == SYSFS_IOMMU_INTEL ? "intel_iommu=off" : "amd_iommu=off";
+	bool intel = iommu == SYSFS_IOMMU_INTEL;
 
-	return explain_has_word(command_line, own)  ? own :
-	       explain_has_word(command_line, both) ? both :
-						      NULL;
+	if (has_option(command_line, intel ? "intel_iommu=" : "amd_iommu=", "off"))
+		return intel ? "intel_iommu=off" : "amd_iommu=off";
+	return has_option(command_line, "iommu=", "off") ? "iommu=off" : NULL;
 }
 
 /* Why the device has no IOMMU group. */
@@ -436,7 +488,7 @@ static enum explain_state explain_no_iommu(struct context *c)
 	off = find_iommu_off(command_line, iommu);
 	if (off)
 		mend(c, "take %s off " COMMAND_LINE, off);
-	else if (intel && !explain_has_word(command_line, "intel_iommu=on"))
+	else if (intel && !has_option(command_line, "intel_iommu=", "on"))
 		mend(c, "put intel_iommu=on on " COMMAND_LINE);
 	else
 		mend(c, "see what the kernel says of it: dmesg | grep %s",
@@ -455,12 +507,12 @@ static enum explain_state check_iommu(struct context *c)
 	r = sysfs_iommu_group(c->sysfs_fd, &c->group);
 	c->has_group = r == 0;
 	if (r == -ENOENT)
-		return c->mark && c->mark->noiommu ? check_noiommu_mode(c) : explain_no_iommu(c);
+		return accepts_noiommu(c) ? check_noiommu_mode(c) : explain_no_iommu(c);
 	if (r < 0)
 		return unknown(c, "the IOMMU group cannot be read: %s", strerror(-r));
 	if (!sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "on, group %u", c->group);
-	if (c->mark && !c->mark->noiommu) {
+	if (is_marked(c) && !accepts_noiommu(c)) {
 		mend_rule(c, "set VFIO_ALIAS_NOIOMMU=1");
 		return fails(c, "the device is in no-IOMMU mode, in which it can write to all of "
 				"memory, and the mark does not accept that");
@@ -502,8 +554,9 @@ static void mend_install(struct context *c, const char *then)
 	     then);
 }
 
-#define RELOAD_MODULES                                                          \
-	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1 && " \
+/* The service starts again in any case, for the sake of other devices. */
+#define RELOAD_MODULES                                                        \
+	"systemctl stop " SERVICE "; modprobe -r vfio-pci vfio_iommu_type1; " \
 	"systemctl start " SERVICE
 
 /* Whether lockdown keeps the kernel from loading the module; then what is found and would mend it.
@@ -555,7 +608,7 @@ static enum explain_state check_modules(struct context *c)
 			     file.path);
 	}
 	if (core) {
-		mend_install(c, " && " RELOAD_MODULES);
+		mend_install(c, " && { " RELOAD_MODULES "; }");
 		return fails(c, "the vfio-pci that is loaded has no alias regions%s%s",
 			     file.path ? ", nor has " : "", file.path ?: "");
 	}
@@ -578,9 +631,21 @@ static enum explain_state check_modules(struct context *c)
 
 /* ---- the device ---- */
 
+/* What the running system lives on is not to go by a command that somebody copies. */
+static bool is_carrying(struct context *c, int fd, const char *bdf, const char *how)
+{
+	_cleanup_free_ char *carried = NULL;
+
+	if (sysfs_find_carried(fd, &carried) < 0)
+		return false;
+	mend(c, "%s carries %s, and unbinding it takes that away: %s, if that is wanted", bdf,
+	     carried, how);
+	return true;
+}
+
 static enum explain_state check_driver(struct context *c)
 {
-	enum mark_bind bind = c->mark ? c->mark->bind : MARK_BIND_AUTO;
+	enum mark_bind bind = wanted_bind(c);
 	_cleanup_free_ char *driver = NULL, *override = NULL;
 	int r;
 
@@ -592,26 +657,32 @@ static enum explain_state check_driver(struct context *c)
 
 	(void)sysfs_driver_override(c->sysfs_fd, &override); /* without it, nothing is told */
 	if (bind == MARK_BIND_NEVER) {
-		mend(c,
-		     "modprobe vfio-pci && cd " DEVICE_DIRECTORY "%s && "
-		     "echo vfio-pci > driver_override && %s%s%secho %s > /sys/bus/pci/drivers_probe",
-		     c->bdf, driver ? "echo " : "", driver ? c->bdf : "",
-		     driver ? " > driver/unbind && " : "", c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf, "bind it to vfio-pci yourself"))
+			mend(c,
+			     "modprobe vfio-pci && cd " DEVICE_DIRECTORY "%s && "
+			     "echo vfio-pci > driver_override && %s%s%s"
+			     "echo %s > /sys/bus/pci/drivers_probe",
+			     c->bdf, driver ? "echo " : "", driver ? c->bdf : "",
+			     driver ? " > driver/unbind && " : "", c->bdf);
 		return fails(c, "%s%s has it, and VFIO_ALIAS_BIND=never leaves binding to others",
 			     driver ? "driver " : "no driver", driver ?: "");
 	}
 	if (driver && bind == MARK_BIND_AUTO) {
-		mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", c->bdf, c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf,
+				 "mark it with VFIO_ALIAS_BIND=force, or unbind it yourself"))
+			mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", c->bdf, c->bdf);
 		return fails(c,
 			     "driver %s has it; the service takes it from a driver with "
 			     "VFIO_ALIAS_BIND=force only",
 			     driver);
 	}
 	if (driver && sysfs_has_vfs(c->sysfs_fd)) {
-		mend(c,
-		     "echo 0 > " DEVICE_DIRECTORY
-		     "%s/sriov_numvfs && systemctl reload-or-restart " SERVICE,
-		     c->bdf);
+		if (!is_carrying(c, c->sysfs_fd, c->bdf,
+				 "take its virtual functions away yourself (sriov_numvfs)"))
+			mend(c,
+			     "once nothing uses the virtual functions: echo 0 > " DEVICE_DIRECTORY
+			     "%s/sriov_numvfs && systemctl reload-or-restart " SERVICE,
+			     c->bdf);
 		return fails(
 			c,
 			"driver %s has virtual functions of the device, which keep the service "
@@ -635,6 +706,7 @@ static enum explain_state no_group_yet(struct context *c)
 static enum explain_state check_group(struct context *c)
 {
 	_cleanup_free_ char *others = NULL, *bdf = NULL, *driver = NULL;
+	_cleanup_close_ int other = -EBADF;
 	int r;
 
 	if (!c->has_group)
@@ -649,8 +721,15 @@ static enum explain_state check_group(struct context *c)
 				 holds(c, "the device is alone in it");
 	if (r < 0)
 		return unknown(c, "the devices of the group cannot be read: %s", strerror(-r));
-	mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
+	other = sysfs_open_device(bdf);
+	if (other < 0 || !is_carrying(c, other, bdf, "unbind it yourself"))
+		mend(c, "echo %s > " DEVICE_DIRECTORY "%s/driver/unbind", bdf, bdf);
 	return fails(c, "it is not viable while driver %s has %s; with %s", driver, bdf, others);
+}
+
+static void mend_holder(struct context *c, const struct holder *holder)
+{
+	mend(c, "end %s, if it may go: kill %d", holder->name, (int)holder->pid);
 }
 
 static enum explain_state check_holder(struct context *c)
@@ -667,7 +746,7 @@ static enum explain_state check_holder(struct context *c)
 
 	r = group_find_user(c->sysfs_fd, ours, ARRAY_SIZE(ours), &holder, path);
 	if (r == 0) {
-		mend(c, "kill %d", (int)holder.pid);
+		mend_holder(c, &holder);
 		return fails(c, "%s (pid %d) has %s open", holder.name, (int)holder.pid, path);
 	}
 	if (r != -ENOENT)
@@ -689,6 +768,8 @@ static enum explain_state check_lockdown(struct context *c)
 	if (c->has_group && !sysfs_group_is_noiommu(c->sysfs_fd))
 		return holds(c, "%s; it does not matter, for an IOMMU contains the device",
 			     r == 0 ? level : "not known");
+	if (r == -ENODATA)
+		return unknown(c, "securityfs, which tells, is not mounted");
 	if (r < 0)
 		return unknown(c, "/sys/kernel/security/lockdown: %s", strerror(-r));
 	if (!streq(level, "none")) {
@@ -734,11 +815,17 @@ static enum explain_state check_service(struct context *c)
 		     streq(unit->load_state, "masked") ? "masked" : unit->active_state);
 }
 
-/* A reload is what mends, unless the service's own reason has something else. */
+/*
+ * A reload is what mends, unless the service's own reason has something else, or something to do
+ * before.
+ */
 static void mend_by_reload(struct context *c, const char *reason)
 {
-	if (!reason || strstr(reason, "reload the service"))
+	if (!reason || strstr(reason, ": reload the service") ||
+	    strstr(reason, ", or reload the service"))
 		mend(c, "systemctl reload " SERVICE);
+	else if (strstr(reason, ": restart it"))
+		mend(c, "systemctl restart " SERVICE);
 }
 
 static enum explain_state check_session(struct context *c)
@@ -760,7 +847,8 @@ static const struct sysfs_alias *find_alias(const struct context *c)
 		const struct sysfs_alias *alias = &c->aliases[i];
 
 		if (alias->bar == c->item->bar && alias->offset == c->item->offset &&
-		    alias->size == c->item->length && alias->flags & VFIO_ALIAS_FLAG_SYSFS)
+		    alias->size == c->item->length && alias->flags & VFIO_ALIAS_FLAG_SYSFS &&
+		    !(alias->flags & VFIO_ALIAS_FLAG_SHARED) == !c->item->shared)
 			return alias;
 	}
 	return NULL;
@@ -768,15 +856,25 @@ static const struct sysfs_alias *find_alias(const struct context *c)
 
 static enum explain_state check_clear(struct context *c)
 {
+	struct holder_device device = { .bdf = c->bdf };
+	const struct holder_claim claim = {
+		.bar = c->item->bar,
+		.wc = c->item->type == VFIO_ALIAS_MEMORY_WC,
+		.offset = c->item->offset,
+		.length = c->item->length,
+		.inodes = { sysfs_bar_inode(c->sysfs_fd, c->item->bar, false),
+			    sysfs_bar_inode(c->sysfs_fd, c->item->bar, true) },
+	};
 	struct holder holder;
 	int r;
 
 	c->alias = find_alias(c);
 	if (c->alias)
 		return holds(c, "the kernel has claimed the range");
-	r = holder_find_mapping("/proc", c->bdf, c->item->bar, &holder);
+	memcpy(device.bars, c->bars, sizeof(device.bars));
+	r = holder_find_mapping("/proc", &device, &claim, &holder);
 	if (r == 0) {
-		mend(c, "kill %d", (int)holder.pid);
+		mend_holder(c, &holder);
 		return fails(c, "%s (pid %d) has mapped %s", holder.name, (int)holder.pid,
 			     holder.file);
 	}
@@ -784,7 +882,7 @@ static enum explain_state check_clear(struct context *c)
 		return unknown(c, "/proc: %s", strerror(-r));
 	if (!c->privileged)
 		return unknown(c, "what other users' processes have mapped, takes root to see");
-	return holds(c, "no process has mapped BAR %u by a file", c->item->bar);
+	return holds(c, "no mapping of BAR %u by a file is in the way", c->item->bar);
 }
 
 /* Why the service has not made the alias, as it says; NULL if it says nothing. */
@@ -1054,7 +1152,8 @@ int explain(const char *root, const char *bdf, struct explanation *ret)
 	for (unsigned int id = 0; id < CHECK_CLEAR && r == 0; id++)
 		r = look(&c, (enum check_id)id, states, &explanation);
 
-	explanation.proven = states[CHECK_SESSION] == EXPLAIN_HOLDS;
+	explanation.proven = c.mark && c.mark->n_items > 0 &&
+			     states[CHECK_SESSION] == EXPLAIN_HOLDS;
 	for (size_t i = 0; c.mark && i < c.mark->n_items; i++) {
 		c.item = &c.mark->items[i];
 		for (unsigned int id = CHECK_CLEAR; id < CHECKS && r == 0; id++)

@@ -10,14 +10,6 @@
 #include "pci.h"
 #include "util.h"
 
-/* A line of maps ends in the path, at which spaces are not escaped; this one has none. */
-static bool ends_in(const char *line, const char *tail)
-{
-	size_t length = strlen(line), tail_length = strlen(tail);
-
-	return length >= tail_length && streq(line + length - tail_length, tail);
-}
-
 /* Opens the list of what the process of directory @dirfd has mapped. Returns 0 or -errno. */
 static int open_maps(int dirfd, FILE **ret)
 {
@@ -33,32 +25,104 @@ static int open_maps(int dirfd, FILE **ret)
 	return 0;
 }
 
-/* Returns 0 and the file's name if the process of directory @dirfd has mapped one of BAR @bar. */
-static int find_mapping(int dirfd, const char *bdf, unsigned int bar,
-			char ret_file[static sizeof("resource0_wc")])
+/* A line of maps, proc_pid_maps(5). */
+struct line {
+	uint64_t start, end, offset, inode;
+	char *path; /* a part of the line; "" if there is none */
+};
+
+static bool parse_line(char *text, struct line *ret)
 {
-	static const char *const suffixes[] = { "", "_wc" };
-	_cleanup_free_ char *line = NULL;
+	int at = 0;
+
+	text[strcspn(text, "\n")] = '\0';
+	/* The path is behind spaces that fill up a column. */
+	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %" SCNu64 " %n", &ret->start,
+		   &ret->end, &ret->offset, &ret->inode, &at) < 4 ||
+	    at == 0 || ret->end < ret->start)
+		return false;
+	ret->path = text + at;
+	return true;
+}
+
+/* Of "resourceN" or "resourceN_wc": which BAR, or -1 if it is none. */
+static int bar_of_file(const char *file)
+{
+	const char *digit = file + strlen("resource");
+
+	if (strncmp(file, "resource", strlen("resource")) != 0 || *digit < '0' || *digit > '5' ||
+	    (!streq(digit + 1, "") && !streq(digit + 1, "_wc")))
+		return -1;
+	return *digit - '0';
+}
+
+/* A file of the PCI core, whose mappings have the physical address for an offset. */
+static bool is_stock(const struct line *line, const struct holder_device *device,
+		     struct holder_mapping *ret)
+{
+	char tail[1 + PCI_BDF_SIZE + 1];
+	const char *file = strrchr(line->path, '/');
+	const struct pci_bar *bar;
+	int index = file ? bar_of_file(file + 1) : -1;
+
+	if (index < 0)
+		return false;
+	snprintf(tail, sizeof(tail), "/%s/", device->bdf);
+	if ((size_t)(file + 1 - line->path) < strlen(tail) ||
+	    strncmp(file + 1 - strlen(tail), tail, strlen(tail)) != 0)
+		return false;
+
+	bar = &device->bars[index];
+	ret->bar = (unsigned int)index;
+	ret->offset = line->offset >= bar->start && line->offset - bar->start < bar->length ?
+			      line->offset - bar->start :
+			      line->offset;
+	snprintf(ret->file, sizeof(ret->file), "%s", file + 1);
+	return true;
+}
+
+/* Of a mapping of a file of the PCI core, which has the memory type of its file. */
+static bool is_in_the_way(const struct holder_mapping *mapping, uint64_t inode,
+			  const struct holder_claim *claim)
+{
+	uint64_t page = page_size(), end = mapping->offset + mapping->size;
+	uint64_t claim_end = (claim->offset + claim->length + page - 1) / page * page;
+	bool meets = mapping->offset < claim_end && claim->offset < end;
+	bool within = mapping->offset >= claim->offset && end <= claim_end;
+	bool wc = strchr(mapping->file, '_');
+
+	if (mapping->bar != claim->bar || inode != claim->inodes[wc])
+		return false;
+	return (meets && wc != claim->wc) || (claim->rest && !within && wc);
+}
+
+struct claimed {
+	const struct holder_device *device;
+	const struct holder_claim *claim;
+};
+
+/* Returns 0 and the file's name if the process of directory @dirfd has mapped what is claimed. */
+static int find_mapping(int dirfd, const struct claimed *claimed, char ret_file[static 16])
+{
+	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *maps = NULL;
 	size_t allocated = 0;
-	ssize_t length;
 	int r;
 
 	r = open_maps(dirfd, &maps);
 	if (r < 0)
 		return r;
-	while ((length = getline(&line, &allocated, maps)) > 0) {
-		line[length - 1] = '\0';
-		for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-			char tail[1 + PCI_BDF_SIZE + sizeof("resource0_wc")];
+	while (getline(&text, &allocated, maps) > 0) {
+		struct holder_mapping mapping;
+		struct line line;
 
-			snprintf(tail, sizeof(tail), "/%s/resource%u%s", bdf, bar % 10,
-				 suffixes[i]);
-			if (ends_in(line, tail)) {
-				strcpy(ret_file, strrchr(tail, '/') + 1);
-				return 0;
-			}
-		}
+		if (!parse_line(text, &line) || !is_stock(&line, claimed->device, &mapping))
+			continue;
+		mapping.size = line.end - line.start;
+		if (!is_in_the_way(&mapping, line.inode, claimed->claim))
+			continue;
+		snprintf(ret_file, 16, "%.15s", mapping.file);
+		return 0;
 	}
 	return -ENOENT;
 }
@@ -132,21 +196,15 @@ static int find_process(const char *proc,
 	}
 }
 
-struct mapped {
-	const char *bdf;
-	unsigned int bar;
-};
-
 static bool has_mapped(int process_fd, const void *what, struct holder *holder)
 {
-	const struct mapped *mapped = what;
-
-	return find_mapping(process_fd, mapped->bdf, mapped->bar, holder->file) == 0;
+	return find_mapping(process_fd, what, holder->file) == 0;
 }
 
-int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+int holder_find_mapping(const char *proc, const struct holder_device *device,
+			const struct holder_claim *claim, struct holder *ret)
 {
-	return find_process(proc, has_mapped, &(struct mapped){ bdf, bar }, ret);
+	return find_process(proc, has_mapped, &(struct claimed){ device, claim }, ret);
 }
 
 static bool is_among(pid_t pid, const pid_t pids[], size_t n)
@@ -236,40 +294,9 @@ int holder_find_open_unlinked(const char *proc, const char *head, const pid_t ex
 	return find_process(proc, has_opened, &(struct opened){ 0, head, except, n }, ret);
 }
 
-/* A line of maps, proc_pid_maps(5). */
-struct line {
-	uint64_t start, end, offset;
-	char *path; /* a part of the line; "" if there is none */
-};
-
-static bool parse_line(char *text, struct line *ret)
-{
-	int at = 0;
-
-	text[strcspn(text, "\n")] = '\0';
-	/* The path is behind spaces that fill up a column. */
-	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %n", &ret->start,
-		   &ret->end, &ret->offset, &at) < 3 ||
-	    at == 0 || ret->end < ret->start)
-		return false;
-	ret->path = text + at;
-	return true;
-}
-
 /* The bits of an offset in a VFIO device's file that are not the region's index. */
 #define REGION_SHIFT 40
 #define REGION_MASK ((UINT64_C(1) << REGION_SHIFT) - 1)
-
-/* Of "resourceN" or "resourceN_wc": which BAR, or -1 if it is none. */
-static int bar_of_file(const char *file)
-{
-	const char *digit = file + strlen("resource");
-
-	if (strncmp(file, "resource", strlen("resource")) != 0 || *digit < '0' || *digit > '5' ||
-	    (!streq(digit + 1, "") && !streq(digit + 1, "_wc")))
-		return -1;
-	return *digit - '0';
-}
 
 /* If @path begins with @head and then @name: what comes then; else NULL. */
 static const char *behind(const char *path, const char *head, const char *name)
@@ -280,31 +307,6 @@ static const char *behind(const char *path, const char *head, const char *name)
 	    strncmp(path + head_length, name, name_length) != 0)
 		return NULL;
 	return path + head_length + name_length;
-}
-
-/* A file of the PCI core, whose mappings have the physical address for an offset. */
-static bool is_stock(const struct line *line, const struct holder_device *device,
-		     struct holder_mapping *ret)
-{
-	char tail[1 + PCI_BDF_SIZE + 1];
-	const char *file = strrchr(line->path, '/');
-	const struct pci_bar *bar;
-	int index = file ? bar_of_file(file + 1) : -1;
-
-	if (index < 0)
-		return false;
-	snprintf(tail, sizeof(tail), "/%s/", device->bdf);
-	if ((size_t)(file + 1 - line->path) < strlen(tail) ||
-	    strncmp(file + 1 - strlen(tail), tail, strlen(tail)) != 0)
-		return false;
-
-	bar = &device->bars[index];
-	ret->bar = (unsigned int)index;
-	ret->offset = line->offset >= bar->start && line->offset - bar->start < bar->length ?
-			      line->offset - bar->start :
-			      line->offset;
-	snprintf(ret->file, sizeof(ret->file), "%s", file + 1);
-	return true;
 }
 
 /* A file of an alias, or the device itself. The kernel puts VFIO's own file behind the former. */

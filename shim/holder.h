@@ -3,6 +3,8 @@
 #ifndef SHIM_HOLDER_H
 #define SHIM_HOLDER_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "pci.h"
@@ -10,23 +12,15 @@
 struct holder {
 	pid_t pid;
 	char name[16]; /* of the process; fit for a message */
-	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc"; or that is open */
+	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc" */
 };
-
-/*
- * Finds a process that has mapped a file of BAR @bar of device @bdf, by whatever path it was
- * opened: the last two components of what the kernel shows are compared.
- * @proc: "/proc"
- * Returns 0, -ENOENT if there is none or none that can be seen, or -errno.
- */
-int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret);
 
 /*
  * Finds a process that has a character device open, by /proc/PID/fd: by its number, whatever the
  * path was.
  * @path: of its node
  * @except: @n processes that are not meant
- * Returns as holder_find_mapping() does.
+ * Returns 0, -ENOENT if there is none or none that can be seen, or -errno.
  */
 int holder_find_open(const char *proc, const char *path, const pid_t except[], size_t n,
 		     struct holder *ret);
@@ -55,6 +49,38 @@ struct holder_device {
 	const char *vfio_name; /* sysfs_vfio_name(), or NULL */
 	struct pci_bar bars[PCI_BARS];
 };
+
+/* A range of a BAR that is to have an alias. */
+struct holder_claim {
+	unsigned int bar;
+	bool wc;	 /* else uncached */
+	uint64_t offset; /* bytes from the BAR's start */
+	uint64_t length; /* bytes */
+	/* sysfs_bar_inode() of "resourceN" and of "resourceN_wc" */
+	ino_t inodes[2];
+	/*
+	 * Write-combining mappings of the rest of the BAR count, too. The kernel maps that
+	 * uncached, but takes the pages of those away when it requests the BAR. It does not if it
+	 * lets anybody map what a driver has requested (iomem=relaxed, or without
+	 * CONFIG_IO_STRICT_DEVMEM).
+	 */
+	bool rest;
+};
+
+/*
+ * Finds a process whose mapping keeps the kernel from making an alias, for it has another memory
+ * type.
+ *
+ * The file may have been opened by whatever path: the last two components of what the kernel shows
+ * are compared, and the inode, so that no other file of that name is meant. The device of the
+ * inode is not compared: sysfs has one for each network namespace. So a process can still pass
+ * for one that is in the way, if it has a file system whose inodes it numbers itself.
+ * @proc: "/proc"
+ * @device: its BARs are known
+ * Returns 0, -ENOENT if there is none or none that can be seen, or -errno.
+ */
+int holder_find_mapping(const char *proc, const struct holder_device *device,
+			const struct holder_claim *claim, struct holder *ret);
 
 struct holder_list {
 	struct holder_mapping *mappings; /* those of a process are together; to be freed */

@@ -3,14 +3,16 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio_alias.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "util.h"
 
 #define SYSFS_DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
-#define SYSFS_LOCKDOWN "/sys/kernel/security/lockdown"
+#define SYSFS_SECURITY "/sys/kernel/security"
 #define VFIO_CLASS "/sys/class/vfio" /* the groups that it has */
 #define SYSFS_ACPI_TABLES "/sys/firmware/acpi/tables"
 #define GROUP_DEVICES "iommu_group/devices" /* of a device's directory */
@@ -294,6 +296,44 @@ int sysfs_driver(int fd, char **ret)
 	return 0;
 }
 
+/* Of a SCSI disk behind a few USB hubs and bridges it is less. */
+#define CARRIED_DEPTH_MAX 24
+
+static int find_carried(int fd, unsigned int depth, char **ret)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct dirent *entry;
+	int r;
+
+	r = open_directory(fd, ".", &directory);
+	if (r < 0)
+		return r;
+	while ((entry = read_entry(directory))) {
+		_cleanup_free_ char *subsystem = NULL;
+		_cleanup_close_ int child = -EBADF;
+
+		if (entry->d_type != DT_DIR)
+			continue;
+		child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (child < 0)
+			continue; /* it has just gone */
+		if (read_link_name_at(child, "subsystem", &subsystem) == 0 &&
+		    (streq(subsystem, "block") || streq(subsystem, "net"))) {
+			*ret = strdup(entry->d_name);
+			return *ret ? 0 : -ENOMEM;
+		}
+		r = depth < CARRIED_DEPTH_MAX ? find_carried(child, depth + 1, ret) : -ENOENT;
+		if (r == 0 || r == -ENOMEM)
+			return r;
+	}
+	return -ENOENT;
+}
+
+int sysfs_find_carried(int fd, char **ret)
+{
+	return find_carried(fd, 0, ret);
+}
+
 bool sysfs_has_vfs(int fd)
 {
 	return faccessat(fd, "virtfn0", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -523,11 +563,15 @@ bool sysfs_group_is_noiommu(int fd)
 int sysfs_lockdown(char **ret)
 {
 	_cleanup_free_ char *text = NULL;
+	struct statfs security;
 	char *start, *end;
 	int r;
 
 	/* The level in force is in brackets. */
-	r = read_one_line_at(AT_FDCWD, SYSFS_LOCKDOWN, &text);
+	r = read_one_line_at(AT_FDCWD, SYSFS_SECURITY "/lockdown", &text);
+	if (r == -ENOENT && statfs(SYSFS_SECURITY, &security) == 0 &&
+	    security.f_type != SECURITYFS_MAGIC)
+		return -ENODATA;
 	if (r < 0)
 		return r;
 	start = strchr(text, '[');
@@ -562,6 +606,16 @@ const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int
 {
 	snprintf(buffer, SYSFS_BAR_FILE_SIZE, "resource%u%s", bar % 10, wc ? "_wc" : "");
 	return buffer;
+}
+
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc)
+{
+	char file[SYSFS_BAR_FILE_SIZE];
+	struct stat st;
+
+	return fstatat(fd, sysfs_bar_file(file, bar, wc), &st, AT_SYMLINK_NOFOLLOW) == 0 ?
+		       st.st_ino :
+		       0;
 }
 
 int sysfs_open_path(int fd, const char *name)

@@ -75,6 +75,13 @@ int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS]);
 /* The name of the driver that has the device, to be freed; NULL if none has. */
 int sysfs_driver(int fd, char **ret);
 
+/*
+ * A disk or a network interface that the device carries, itself or by what is behind it, to be
+ * freed; -ENOENT if there is none. An interface that was moved to another network namespace is
+ * not seen.
+ */
+int sysfs_find_carried(int fd, char **ret);
+
 /* Whether the device has virtual functions (Documentation/ABI/testing/sysfs-bus-pci, virtfnN). */
 bool sysfs_has_vfs(int fd);
 
@@ -139,7 +146,10 @@ int sysfs_describe_group(int fd, const char *bdf, char **ret);
 /* Whether the device's IOMMU group is one that VFIO has made for no-IOMMU mode. */
 bool sysfs_group_is_noiommu(int fd);
 
-/* How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be. */
+/*
+ * How far the kernel is locked down, "none" if it is not, to be freed; -ENOENT if it cannot be,
+ * -ENODATA if securityfs, which tells, is not mounted.
+ */
 int sysfs_lockdown(char **ret);
 
 enum sysfs_iommu {
@@ -158,6 +168,9 @@ int sysfs_open_memtypes(FILE **ret);
 
 /* The name of the file that shows a BAR, "resourceN" or "resourceN_wc". Returns @buffer. */
 const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc);
+
+/* The inode of that file, as in /proc/PID/maps; 0 without it. */
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc);
 
 /* A descriptor to watch the file @name of the device by, without opening it. */
 int sysfs_open_path(int fd, const char *name);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1 --device nvme,serial=1,addr=0x14
+# vm: --device pci-testdev,addr=0x13.0,multifunction=on --device edu,addr=0x13.1 --device nvme,serial=1,addr=0x14 --device e1000e,addr=0x15
 """vfio-alias explain: conditions fail, and are mended as it says.
 
 What cannot be made to fail here is in tests/unit/explain_unit.c.
@@ -19,6 +19,7 @@ from vfio import sysfs
 FIRST, SECOND = "0000:00:13.0", "0000:00:13.1"
 
 NVME = "0000:00:14.0"  # with an MSI-X table
+NIC = "0000:00:15.0"
 
 UPDATES = f"/lib/modules/{os.uname().release}/updates"
 AWAY = "/root/updates"  # where depmod does not look
@@ -68,6 +69,12 @@ class Explain(story.Story):
 
     def mend(self, condition):
         run("sh", "-ec", condition["mend"])
+
+    def end(self, condition, holder):
+        """Mends by the command in a mend that says whom it ends."""
+        self.assertEqual(condition["mend"],
+                         f"end python3, if it may go: kill {holder.pid}")
+        run("sh", "-ec", condition["mend"].split(": ")[1])
 
     def hold(self, path):
         """A process that has a file open, and mapped if it is one of a BAR."""
@@ -136,7 +143,7 @@ class Rule(Explain):
             f.write(f'KERNEL=="{IVSHMEM}", ENV{{VFIO_ALIAS}}="2:uc"\n')
         self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
         text = self.explain(IVSHMEM)[1]["mark"]["text"]
-        self.assertEqual(text, f'VFIO_ALIAS="2:uc", by {last}:1')
+        self.assertEqual(text, f'VFIO_ALIAS="2:uc", it seems by {last}:1')
 
     def test_no_device_and_wrong_usage(self):
         condition = self.assertFails("0000:00:1e.7", "device")
@@ -225,8 +232,9 @@ class Device(Explain):
         group = os.path.basename(os.readlink(sysfs(IVSHMEM, "iommu_group")))
         holder = self.hold(f"/dev/vfio/{group}")
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        self.mend(self.assertFails(IVSHMEM, "group's holder",
-                                   f"python3 (pid {holder.pid}) has /dev/vfio/{group} open"))
+        self.end(self.assertFails(IVSHMEM, "group's holder",
+                                  f"python3 (pid {holder.pid}) has /dev/vfio/{group} open"),
+                 holder)
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
         story.systemctl("stop")
@@ -250,10 +258,55 @@ class Device(Explain):
     def test_a_stock_file_that_another_process_has_mapped(self):
         holder = self.hold(sysfs(IVSHMEM, "resource2"))
         self.start({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
-        self.mend(self.assertFails(IVSHMEM, ("2:wc", "other mappings"),
-                                   f"python3 (pid {holder.pid}) has mapped resource2"))
+        self.end(self.assertFails(IVSHMEM, ("2:wc", "other mappings"),
+                                  f"python3 (pid {holder.pid}) has mapped resource2"), holder)
         self.wait_for(IVSHMEM, "published")
         self.assertAllHolds(IVSHMEM)
+
+    def test_a_stock_file_that_is_mapped_beside_the_range_or_alike(self):
+        for file, mark in (("resource2", "2:wc@64K+960K"), ("resource2", "2:uc"),
+                           ("resource2_wc", "2:wc@0+64K"), ("resource2_wc", "2:wc@64K+960K"),
+                           ("resource2_wc", "2:uc@64K+960K")):
+            with self.subTest(file=file, mark=mark):
+                story.systemctl("stop")
+                holder = self.hold(sysfs(IVSHMEM, file))
+                self.remark({IVSHMEM: {"VFIO_ALIAS": mark}})
+                told = self.explain(IVSHMEM)[1]
+                self.assertIn("is in the way", told[(mark, "other mappings")]["text"])
+                self.assertEqual(told[(mark, "other mappings")]["state"], "holds")
+                self.start({IVSHMEM: {"VFIO_ALIAS": mark}})
+                self.wait_for(IVSHMEM, "published")
+                self.assertAllHolds(IVSHMEM)
+                holder.kill()
+                holder.wait()
+
+    def test_a_write_combining_file_in_the_way_of_an_uncached_item(self):
+        holder = self.hold(sysfs(IVSHMEM, "resource2_wc"))
+        self.start({IVSHMEM: {"VFIO_ALIAS": "2:uc"}})
+        self.end(self.assertFails(IVSHMEM, ("2:uc", "other mappings"),
+                                  f"python3 (pid {holder.pid}) has mapped resource2_wc"), holder)
+        self.wait_for(IVSHMEM, "published")
+        self.assertAllHolds(IVSHMEM)
+
+    def test_a_file_of_the_same_name_is_nobodys_mapping_of_the_device(self):
+        path = f"/tmp/devices/{IVSHMEM}/resource2"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            self.addCleanup(os.unlink, path)
+            f.truncate(4096)
+        self.hold(path)
+        self.remark({IVSHMEM: {"VFIO_ALIAS": "2:wc"}})
+        self.assertEqual(self.explain(IVSHMEM)[1][("2:wc", "other mappings")]["state"], "holds")
+
+    def test_a_device_that_carries_an_interface_is_not_unbound_by_a_command(self):
+        run("modprobe", "e1000e")
+        self.addCleanup(run, "modprobe", "-r", "e1000e")
+        run("udevadm", "settle")  # it names it
+        name = os.listdir(sysfs(NIC, "net"))[0]
+        driver = self.explain(NIC)[1]["driver"]
+        self.assertEqual(driver["state"], "fails")
+        self.assertIn(f"{NIC} carries {name}, and unbinding it takes that away", driver["mend"])
+        self.assertNotIn("echo", driver["mend"])
 
 
 class Service(Explain):

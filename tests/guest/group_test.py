@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kernel: stock debug
-# vm: --device pcie-pci-bridge,id=br,addr=0x16 --device edu,bus=br,addr=1 --device pci-testdev,bus=br,addr=2
+# vm: --timeout 1500 --device pcie-pci-bridge,id=br,addr=0x16 --device edu,bus=br,addr=1 --device pci-testdev,bus=br,addr=2
 """Two devices in one IOMMU group, behind a bridge of conventional PCI."""
 
 import os

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "explain.h"
 
+#include <pwd.h>
 #include <sys/utsname.h>
 
 #include "machine.h"
@@ -93,6 +94,18 @@ void service_unit_clear(struct service_unit *unit)
 uid_t geteuid(void)
 {
 	return now.unprivileged ? 65534 : 0;
+}
+
+/* Likewise: the users are known by somebody who cannot be reached. */
+int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size,
+	       struct passwd **ret)
+{
+	(void)name;
+	(void)entry;
+	(void)buffer;
+	(void)size;
+	*ret = NULL;
+	return EIO;
 }
 
 static void enter(const struct situation *situation)
@@ -289,6 +302,21 @@ static const struct {
 	    .mark = PLAIN,
 	    .command_line = "intel_iommu=on" },
 	  { "IOMMU", EXPLAIN_FAILS, "does not use it", "dmesg | grep DMAR" } },
+	{ "VT-d that is used with more options, but not for the device",
+	  { .machine = { .no_group = true, .iommu = SYSFS_IOMMU_INTEL },
+	    .mark = PLAIN,
+	    .command_line = "quiet intel_iommu=on,sm_on splash" },
+	  { "IOMMU", EXPLAIN_FAILS, "does not use it", "dmesg | grep DMAR" } },
+	{ "VT-d of which the command line only seems to have it",
+	  { .machine = { .no_group = true, .iommu = SYSFS_IOMMU_INTEL },
+	    .mark = PLAIN,
+	    .command_line = "xintel_iommu=on intel_iommu=sm_on,only on" },
+	  { "IOMMU", EXPLAIN_FAILS, "does not use it", "put intel_iommu=on on" } },
+	{ "VT-d that was turned off among other options",
+	  { .machine = { .no_group = true, .iommu = SYSFS_IOMMU_INTEL },
+	    .mark = PLAIN,
+	    .command_line = "intel_iommu=sm_on,off" },
+	  { "IOMMU", EXPLAIN_FAILS, "told not to use it", "take intel_iommu=off off" } },
 	{ "VT-d that was turned off",
 	  { .machine = { .no_group = true, .iommu = SYSFS_IOMMU_INTEL },
 	    .mark = PLAIN,
@@ -310,6 +338,14 @@ static const struct {
 	    .command_line = "amd_iommu=off" },
 	  { "IOMMU", EXPLAIN_FAILS, "told not to use it", "take amd_iommu=off off" } },
 
+	{ "lockdown that cannot be seen, with an IOMMU",
+	  { .machine = { .read_lockdown = -ENODATA }, .mark = PLAIN },
+	  { "lockdown", EXPLAIN_HOLDS, "not known; it does not matter", NULL } },
+	{ "lockdown that cannot be seen, in no-IOMMU mode",
+	  { .machine = { .no_group = true, .noiommu_mode = 1, .read_lockdown = -ENODATA },
+	    .mark = ACCEPTED },
+	  { "lockdown", EXPLAIN_UNKNOWN, "securityfs, which tells, is not mounted", NULL } },
+
 	{ "modules that are not loaded, and lockdown",
 	  { .machine = { .no_vfio = true, .lockdown = "integrity" }, .mark = PLAIN },
 	  { "modules", EXPLAIN_FAILS, "not signed", "sign " } },
@@ -322,7 +358,9 @@ static const struct {
 	  { "modules", EXPLAIN_HOLDS, "not loaded yet", NULL } },
 	{ "modules without alias regions",
 	  { .machine = { .no_alias_regions = true }, .mark = PLAIN },
-	  { "modules", EXPLAIN_FAILS, "has no alias regions", "kernel/build" } },
+	  { "modules", EXPLAIN_FAILS, "has no alias regions",
+	    "depmod && { systemctl stop vfio-alias-shim; modprobe -r vfio-pci vfio_iommu_type1; "
+	    "systemctl start vfio-alias-shim; }" } },
 
 	{ "a kernel that the series is not for",
 	  { .machine = { .no_alias_regions = true }, .mark = PLAIN, .kernel = "6.1.0-41-amd64" },
@@ -331,10 +369,34 @@ static const struct {
 	{ "a driver",
 	  { .machine = { .driver = "nvme" }, .mark = PLAIN },
 	  { "driver", EXPLAIN_FAILS, "driver nvme has it", "/driver/unbind" } },
+	{ "a driver, and a disk that goes with it",
+	  { .machine = { .driver = "nvme", .carried = "nvme0n1" }, .mark = PLAIN },
+	  { "driver", EXPLAIN_FAILS, "driver nvme has it",
+	    MACHINE_BDF " carries nvme0n1, and unbinding it takes that away: mark it with "
+			"VFIO_ALIAS_BIND=force, or unbind it yourself" } },
+	{ "a driver, and binding that is left to others",
+	  { .machine = { .driver = "nvme" },
+	    .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "never") },
+	  { "driver", EXPLAIN_FAILS, "VFIO_ALIAS_BIND=never", "driver/unbind && echo" } },
+	{ "a driver, a disk that goes with it, and binding that is left to others",
+	  { .machine = { .driver = "nvme", .carried = "nvme0n1" },
+	    .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "never") },
+	  { "driver", EXPLAIN_FAILS, "VFIO_ALIAS_BIND=never",
+	    "carries nvme0n1, and unbinding it takes that away: bind it" } },
 	{ "virtual functions",
 	  { .machine = { .driver = "ixgbe", .has_vfs = true },
 	    .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "force") },
-	  { "driver", EXPLAIN_FAILS, "has virtual functions of the device", "sriov_numvfs" } },
+	  { "driver", EXPLAIN_FAILS, "has virtual functions of the device",
+	    "once nothing uses the virtual functions: echo 0 > " } },
+	{ "virtual functions, and a network interface",
+	  { .machine = { .driver = "ixgbe", .has_vfs = true, .carried = "eth0" },
+	    .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "force") },
+	  { "driver", EXPLAIN_FAILS, "has virtual functions of the device",
+	    "carries eth0, and unbinding it takes that away: take its virtual functions" } },
+	{ "another driver in the group, and a disk that goes with it",
+	  { .machine = { .beside = "nvme", .carried = "vda" }, .mark = PLAIN },
+	  { "IOMMU group", EXPLAIN_FAILS, "driver nvme has " MACHINE_BESIDE,
+	    MACHINE_BESIDE " carries vda, and unbinding it takes that away: unbind it" } },
 	{ "another driver in the group",
 	  { .machine = { .beside = "nvme" }, .mark = PLAIN },
 	  { "IOMMU group", EXPLAIN_FAILS, "driver nvme has " MACHINE_BESIDE,
@@ -347,12 +409,12 @@ static const struct {
 	{ "a group that is open",
 	  { .machine = { .opened = true }, .mark = PLAIN },
 	  { "group's holder", EXPLAIN_FAILS, "user (pid 4712) has /dev/vfio/7 open",
-	    "kill 4712" } },
+	    "end user, if it may go: kill 4712" } },
 	{ "another device of the group that is open",
 	  { .machine = { .opened_beside = true, .cdev = true, .driver = "vfio-pci" },
 	    .mark = PLAIN },
 	  { "group's holder", EXPLAIN_FAILS, "user (pid 4712) has /dev/vfio/devices/vfio1 open",
-	    "kill 4712" } },
+	    "end user, if it may go: kill 4712" } },
 
 	{ "a service that has not started",
 	  { .mark = PLAIN, .active = "inactive" },
@@ -362,7 +424,7 @@ static const struct {
 	    .mark = PLAIN,
 	    .status = { .bdf = MACHINE_BDF, .state = "waiting", .reason = "the group is busy" } },
 	  { "group's holder", EXPLAIN_FAILS, "user (pid 4712) has /dev/vfio/7 open",
-	    "kill 4712" } },
+	    "end user, if it may go: kill 4712" } },
 	{ "an alias of which the service knows nothing",
 	  { .machine = { WITH_ALIAS }, .mark = PLAIN },
 	  { "session", EXPLAIN_FAILS, "knows nothing of the device", "systemctl reload" } },
@@ -376,8 +438,38 @@ static const struct {
 	  { .mark = PLAIN,
 	    .status = { .bdf = MACHINE_BDF,
 			.state = "waiting",
-			.reason = "taken; or reload the service" } },
+			.reason = "the device was taken from its VFIO driver; bind it to one "
+				  "again, or reload the service" } },
 	  { "session", EXPLAIN_FAILS, "taken", "systemctl reload" } },
+	{ "a device that waits for a module",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "the module vfio-pci is not loaded (No such file or directory): "
+				  "reload the service, which has it loaded" } },
+	  { "session", EXPLAIN_FAILS, "is not loaded", "systemctl reload" } },
+	{ "a device that waits for something else, and then a reload",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "accept it with vfio_iommu_type1.allow_unsafe_interrupts=1 and "
+				  "reload the service" } },
+	  { "session", EXPLAIN_FAILS, "allow_unsafe_interrupts", NULL } },
+	{ "a device that vfio-pci has not taken",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "vfio-pci has not taken the device (No such device), see the "
+				  "kernel's log; reload the service to try again" } },
+	  { "session", EXPLAIN_FAILS, "has not taken", NULL } },
+	{ "a device that waits for a restart",
+	  { .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF,
+			.state = "waiting",
+			.reason = "the service may not open /dev/vfio/7, as VFIO's modules were "
+				  "loaded after it was started: restart it, which keeps all "
+				  "mappings" } },
+	  { "session", EXPLAIN_FAILS, "may not open", "systemctl restart vfio-alias-shim" } },
 
 	{ "an item that meets the MSI-X table",
 	  { .machine = { .msix = { 2, 0x10800, 0x100 } }, .mark = PLAIN },
@@ -412,6 +504,13 @@ static const struct {
 	  { .command_line = "" },
 	  { "mark", EXPLAIN_FAILS, "no file of rules mentions it",
 	    "vfio-alias mark " MACHINE_BDF " 2:wc" } },
+	{ "no mark, and an MSI-X table that cannot be seen",
+	  { .machine = { .find_msix = -ENODATA }, .unprivileged = true },
+	  { "mark", EXPLAIN_FAILS, "no file of rules mentions it", "run this as root" } },
+	{ "no mark, and larger BARs that are not prefetchable",
+	  { .machine = { .more_bars = true } },
+	  { "mark", EXPLAIN_FAILS, "no file of rules mentions it",
+	    "vfio-alias mark " MACHINE_BDF " 2:wc" } },
 	{ "no mark, and no BAR for one",
 	  { .machine = { .no_bar = true } },
 	  { "mark", EXPLAIN_FAILS, "it has no BAR that can have an alias", NULL } },
@@ -420,6 +519,9 @@ static const struct {
 	    .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:uc\"\n"
 		     "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
 	  { "mark", EXPLAIN_HOLDS, RULES ":2", NULL } },
+	{ "a rule that is likely the one",
+	  { .mark = PLAIN, .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
+	  { "mark", EXPLAIN_HOLDS, "VFIO_ALIAS=\"2:wc\", it seems by /", NULL } },
 	{ "a rule that udev has not read",
 	  { .rules = "KERNEL==\"" MACHINE_BDF "\", ENV{VFIO_ALIAS}=\"2:wc\"\n" },
 	  { "mark", EXPLAIN_FAILS, RULES ":1 looks as if it set one", "udevadm trigger" } },
@@ -427,6 +529,11 @@ static const struct {
 	{ "an alias that is not there",
 	  { .machine = { .driver = "vfio-pci" },
 	    .mark = PLAIN,
+	    .status = { .bdf = MACHINE_BDF, .state = "published" } },
+	  { "alias", EXPLAIN_FAILS, "the kernel does not have it", "systemctl reload" } },
+	{ "an alias that is not shared, and should be",
+	  { .machine = { WITH_ALIAS },
+	    .mark = MARK([MARK_ALIAS] = "2:wc,shared"),
 	    .status = { .bdf = MACHINE_BDF, .state = "published" } },
 	  { "alias", EXPLAIN_FAILS, "the kernel does not have it", "systemctl reload" } },
 	{ "an alias that is not there, and the service says what would mend it",
@@ -477,18 +584,84 @@ static const struct {
 	{ "other users' mappings",
 	  { .mark = PLAIN, .unprivileged = true },
 	  { "other mappings", EXPLAIN_UNKNOWN, "takes root to see", NULL } },
+	{ "a mapping that is not in the way",
+	  { .machine = { .mapped = true },
+	    .mark = UC,
+	    .status = { .bdf = MACHINE_BDF, .state = "waiting", .reason = "no" } },
+	  { "other mappings", EXPLAIN_HOLDS, "no mapping of BAR 2 by a file is in the way",
+	    NULL } },
 	{ "a mapping",
 	  { .machine = { .mapped = true },
 	    .mark = PLAIN,
 	    .status = { .bdf = MACHINE_BDF, .state = "published" } },
 	  { "other mappings", EXPLAIN_FAILS, "tool (pid 4711) has mapped resource2",
-	    "kill 4711" } },
+	    "end tool, if it may go: kill 4711" } },
 };
 
 Test(explain_machine, what_is_in_the_way_is_told_and_what_would_mend_it)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		expect(cases[i].name, &cases[i].situation, &cases[i].told);
+}
+
+/* A mark that is refused says all the same how the device is to be bound. */
+Test(explain_machine, a_mark_without_sense_is_not_taken_for_none)
+{
+	static const struct {
+		struct situation situation;
+		const char *condition;
+		enum explain_state state;
+		const char *text;
+	} refused[] = {
+		{ { .machine = { .driver = "nvme" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_BIND] = "force") },
+		  "driver",
+		  EXPLAIN_HOLDS,
+		  "driver nvme; the service binds it" },
+		{ { .machine = { .driver = "nvme" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_BIND] = "never") },
+		  "driver",
+		  EXPLAIN_FAILS,
+		  "VFIO_ALIAS_BIND=never" },
+		{ { .machine = { .no_group = true },
+		    .mark = MARK([MARK_ALIAS] = "2:wb", [MARK_NOIOMMU] = "1") },
+		  "IOMMU",
+		  EXPLAIN_FAILS,
+		  "no-IOMMU mode is off" },
+		{ { .machine = { .no_group = true, .noiommu_mode = 1, .driver = "vfio-pci" },
+		    .mark = MARK([MARK_ALIAS] = "2:wb") },
+		  "IOMMU",
+		  EXPLAIN_FAILS,
+		  "the mark does not accept that" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		_cleanup_explanation_ struct explanation explanation = {};
+		const struct explain_condition *condition;
+
+		enter(&refused[i].situation);
+		cr_assert_eq(explain(scratch, MACHINE_BDF, &explanation), 0);
+		leave();
+		cr_expect_eq(find(&explanation, "mark's sense")->state, EXPLAIN_FAILS);
+		condition = find(&explanation, refused[i].condition);
+		cr_expect_eq(condition->state, refused[i].state, "%zu: %s", i, condition->text);
+		cr_expect(contains(condition->text, refused[i].text), "%zu: %s", i,
+			  condition->text);
+	}
+}
+
+Test(explain_machine, nothing_is_proven_of_a_mark_whose_sense_is_not_known)
+{
+	_cleanup_explanation_ struct explanation explanation = {};
+
+	enter(&(struct situation){ .machine = { WITH_ALIAS },
+				   .mark = MARK([MARK_ALIAS] = "2:wc", [MARK_OWNER] = "somebody"),
+				   .status = { .bdf = MACHINE_BDF, .state = "published" } });
+	cr_assert_eq(explain(scratch, MACHINE_BDF, &explanation), 0);
+	leave();
+	cr_expect_eq(find(&explanation, "mark's sense")->state, EXPLAIN_UNKNOWN);
+	cr_expect_eq(find(&explanation, "session")->state, EXPLAIN_HOLDS);
+	cr_expect_not(explanation.proven);
 }
 
 Test(explain_machine, everything_holds)

@@ -40,6 +40,7 @@ struct machine {
 	uint32_t missing_types, missing_flags;
 	bool alias_is_lost;	/* one that was made is not listed */
 	bool mapped;		/* by a process that is found */
+	bool mapped_beside;	/* write-combining, likewise */
 	bool busy_once;		/* and free when it is tried again */
 	bool bound_before;	/* the device, before no-IOMMU mode was on: it has no group */
 	bool no_bar;		/* no BAR is one of memory */
@@ -50,9 +51,12 @@ struct machine {
 	bool is_signed;		/* the module's file */
 	enum sysfs_iommu iommu; /* that the firmware describes */
 	const char *lockdown;	/* the level; NULL if the kernel has none */
+	const char *carried;	/* by the device, and the one beside it; NULL for nothing */
+	bool more_bars;		/* around BAR 2, which is prefetchable then */
 	const char *memtypes;	/* the kernel's record of them; NULL if it cannot be seen */
 	/* What the calls return, if not success */
 	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
+	int find_msix, read_lockdown;
 
 	/* What has come of it */
 	bool session, stored;
@@ -73,7 +77,8 @@ static struct machine machine;
 
 int sysfs_open_device(const char *bdf)
 {
-	cr_assert_str_eq(bdf, MACHINE_BDF);
+	if (!machine.beside || !streq(bdf, MACHINE_BESIDE))
+		cr_assert_str_eq(bdf, MACHINE_BDF);
 	return machine.gone ? -ENOENT : dup(machine.directory ?: STDERR_FILENO);
 }
 
@@ -85,8 +90,14 @@ int sysfs_read_bars(int fd, struct pci_bar ret[static PCI_BARS])
 	memset(ret, 0, sizeof(*ret) * PCI_BARS);
 	if (machine.no_bar)
 		return 0;
-	ret[2] =
-		(struct pci_bar){ .kind = PCI_BAR_MEMORY, .length = 16 << 20, .start = 0xfd000000 };
+	ret[2] = (struct pci_bar){ .kind = PCI_BAR_MEMORY,
+				   .length = 16 << 20,
+				   .start = 0xfd000000,
+				   .prefetchable = machine.more_bars };
+	if (machine.more_bars)
+		ret[0] = ret[4] = (struct pci_bar){ .kind = PCI_BAR_MEMORY,
+						    .length = 64 << 20,
+						    .start = 0xe0000000 };
 	return 0;
 }
 
@@ -101,6 +112,8 @@ int sysfs_read_ids(int fd, uint16_t *ret_vendor, uint16_t *ret_device)
 int sysfs_find_msix(int fd, struct pci_msix *ret)
 {
 	(void)fd;
+	if (machine.find_msix < 0)
+		return machine.find_msix;
 	*ret = machine.msix;
 	return machine.msix.size > 0 ? 0 : -ENOENT;
 }
@@ -124,6 +137,15 @@ int sysfs_driver(int fd, char **ret)
 {
 	(void)fd;
 	*ret = machine.driver ? strdup(machine.driver) : NULL;
+	return 0;
+}
+
+int sysfs_find_carried(int fd, char **ret)
+{
+	(void)fd;
+	if (!machine.carried)
+		return -ENOENT;
+	*ret = strdup(machine.carried);
 	return 0;
 }
 
@@ -260,6 +282,8 @@ enum sysfs_iommu sysfs_firmware_iommu(void)
 
 int sysfs_lockdown(char **ret)
 {
+	if (machine.read_lockdown < 0)
+		return machine.read_lockdown;
 	if (!machine.lockdown)
 		return -ENOENT;
 	*ret = strdup(machine.lockdown);
@@ -278,6 +302,12 @@ const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int
 {
 	snprintf(buffer, SYSFS_BAR_FILE_SIZE, "resource%u%s", bar % 10, wc ? "_wc" : "");
 	return buffer;
+}
+
+ino_t sysfs_bar_inode(int fd, unsigned int bar, bool wc)
+{
+	(void)fd;
+	return bar * 10 + wc;
 }
 
 int sysfs_open_path(int fd, const char *name)
@@ -520,14 +550,21 @@ int holder_find_open_unlinked(const char *proc, const char *head, const pid_t ex
 	return 0;
 }
 
-int holder_find_mapping(const char *proc, const char *bdf, unsigned int bar, struct holder *ret)
+int holder_find_mapping(const char *proc, const struct holder_device *device,
+			const struct holder_claim *claim, struct holder *ret)
 {
 	(void)proc;
-	(void)bdf;
-	if (!machine.mapped)
+	cr_assert_str_eq(device->bdf, MACHINE_BDF);
+	cr_assert_eq(device->bars[2].start, 0xfd000000);
+	cr_assert(claim->bar == 2 && claim->length > 0 && claim->inodes[0] == 20 &&
+		  claim->inodes[1] == 21);
+	/* As of a mapping of all of the BAR, and before it of one that is beside all claims */
+	if (machine.mapped_beside && claim->rest)
+		*ret = (struct holder){ .pid = 4713, .name = "other", .file = "resource2_wc" };
+	else if (machine.mapped && claim->wc)
+		*ret = (struct holder){ .pid = 4711, .name = "tool", .file = "resource2" };
+	else
 		return -ENOENT;
-	*ret = (struct holder){ .pid = 4711, .name = "tool" };
-	snprintf(ret->file, sizeof(ret->file), "resource%u", bar % 10);
 	return 0;
 }
 

@@ -57,6 +57,56 @@ Test(sysfs, no_driver_override_is_told_in_words)
 	cr_expect_str_eq(driver, "vfio-pci");
 }
 
+Test(sysfs, a_disk_or_an_interface_that_the_device_carries_is_found)
+{
+	static const struct {
+		const char *path, *subsystem, *name;
+	} cases[] = {
+		{ "nvme/nvme0/nvme0n1", "block", "nvme0n1" },
+		{ "virtio0/block/vda", "block", "vda" },
+		{ "0000:01:00.0/usb1/1-1/1-1:1.0/host0/target0/0:0/block/sda", "block", "sda" },
+		{ "net/eth0", "net", "eth0" },
+		{ "sound/card0", "sound", NULL },
+		{ "block/x", NULL, NULL },
+	};
+
+	scratch_link(DEVICE "subsystem", "../../../bus/pci");
+	scratch_link(DEVICE "driver", "../../drivers/nvme");
+	scratch_file("drivers/nvme/x/name", "");
+	scratch_link("drivers/nvme/x/subsystem", "../../../class/net");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *root = NULL, *other = NULL, *link = NULL, *carried = NULL;
+		int fd;
+
+		/* A device of its own for each */
+		cr_assert_gt(asprintf(&root, "devices/%zu/", i), 0);
+		cr_assert_gt(asprintf(&other, "%spower/control", root), 0);
+		cr_assert_gt(asprintf(&link, "%s%s/subsystem", root, cases[i].path), 0);
+		scratch_file(other, "auto\n");
+		if (cases[i].subsystem) {
+			_cleanup_free_ char *target = NULL;
+
+			cr_assert_gt(asprintf(&target, "../../class/%s", cases[i].subsystem), 0);
+			scratch_link(link, target);
+		} else {
+			scratch_parents(link);
+		}
+
+		fd = openat(scratch_fd, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		cr_assert_geq(fd, 0);
+		cr_expect_eq(sysfs_find_carried(fd, &carried), cases[i].name ? 0 : -ENOENT, "%s",
+			     cases[i].path);
+		cr_expect(streq(carried, cases[i].name), "%s", cases[i].path);
+		close_fd(fd);
+	}
+	/* Nor is what links lead to the device's. */
+	{
+		char *carried = NULL;
+
+		cr_expect_eq(sysfs_find_carried(device, &carried), -ENOENT);
+	}
+}
+
 Test(sysfs, the_iommu_group_is_a_number)
 {
 	unsigned int group = 42;
@@ -108,6 +158,18 @@ Test(sysfs, the_file_of_a_bar_gets_its_owner_and_mode)
 	cr_expect_eq(st.st_mode & 07777, 0640);
 	cr_expect_eq(st.st_uid, getuid());
 	cr_expect_eq(st.st_gid, getgid());
+}
+
+Test(sysfs, the_file_of_a_bar_has_an_inode)
+{
+	struct stat st;
+
+	cr_expect_eq(sysfs_bar_inode(device, 2, true), 0);
+	scratch_file(DEVICE "resource2", "");
+	scratch_file(DEVICE "resource2_wc", "");
+	cr_assert_eq(fstatat(device, "resource2_wc", &st, 0), 0);
+	cr_expect_eq(sysfs_bar_inode(device, 2, true), st.st_ino);
+	cr_expect_neq(sysfs_bar_inode(device, 2, false), st.st_ino);
 }
 
 Test(sysfs, a_link_in_place_of_the_file_is_not_followed)
