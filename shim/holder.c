@@ -124,7 +124,7 @@ static int find_mapping(int dirfd, const struct claimed *claimed, char ret_file[
 		snprintf(ret_file, 16, "%.15s", mapping.file);
 		return 0;
 	}
-	return -ENOENT;
+	return feof(maps) || ferror(maps) ? -ENOENT : -ENOMEM;
 }
 
 /* The directory of the next process, or -ENOENT behind the last. Others have gone meanwhile. */
@@ -164,11 +164,11 @@ static int read_name(int dirfd, char ret[static 16])
 }
 
 /*
- * The first process for which @match is true, which sets the file of @holder.
+ * The first process for which @match returns 0; it sets the file of @holder.
  * Returns 0, -ENOENT if there is none, or -errno.
  */
 static int find_process(const char *proc,
-			bool (*match)(int process_fd, const void *what, struct holder *holder),
+			int (*match)(int process_fd, const void *what, struct holder *holder),
 			const void *what, struct holder *ret)
 {
 	_cleanup_closedir_ DIR *processes = opendir(proc);
@@ -184,9 +184,9 @@ static int find_process(const char *proc,
 		if (fd < 0)
 			return fd;
 		/* A process that goes away, or is not ours to see, is not the one. */
-		if (!match(fd, what, &holder))
-			continue;
-		r = read_name(fd, holder.name);
+		r = match(fd, what, &holder);
+		if (r == 0)
+			r = read_name(fd, holder.name);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)
@@ -196,9 +196,9 @@ static int find_process(const char *proc,
 	}
 }
 
-static bool has_mapped(int process_fd, const void *what, struct holder *holder)
+static int has_mapped(int process_fd, const void *what, struct holder *holder)
 {
-	return find_mapping(process_fd, what, holder->file) == 0;
+	return find_mapping(process_fd, what, holder->file);
 }
 
 int holder_find_mapping(const char *proc, const struct holder_device *device,
@@ -253,7 +253,7 @@ static bool is_opened(int fd, const char *name, const struct opened *opened)
 	return is_unlinked(target, opened->head);
 }
 
-static bool has_opened(int process_fd, const void *what, struct holder *holder)
+static int has_opened(int process_fd, const void *what, struct holder *holder)
 {
 	const struct opened *opened = what;
 	_cleanup_closedir_ DIR *descriptors = NULL;
@@ -261,19 +261,19 @@ static bool has_opened(int process_fd, const void *what, struct holder *holder)
 	int fd;
 
 	if (is_among(holder->pid, opened->except, opened->n))
-		return false;
+		return -ENOENT;
 	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return -errno;
 	descriptors = fdopendir(fd);
 	if (!descriptors) {
 		close_fd(fd);
-		return false;
+		return -ENOMEM;
 	}
 	while ((entry = readdir(descriptors)))
 		if (entry->d_name[0] != '.' && is_opened(dirfd(descriptors), entry->d_name, opened))
-			return true;
-	return false;
+			return 0;
+	return -ENOENT;
 }
 
 int holder_find_open(const char *proc, const char *path, const pid_t except[], size_t n,

@@ -116,7 +116,8 @@ int rule_format(const struct rule_target *target, const struct mark_text *mark, 
 			mark->value[i] ?: "");
 	fputc('\n', stream);
 	failed = ferror(stream);
-	if (fclose(stream) != 0 || failed)
+	/* Without memory for its last step fclose() succeeds, and there is no text. */
+	if (fclose(stream) != 0 || failed || !text)
 		return -ENOMEM;
 	*ret = TAKE_PTR(text);
 	return 0;

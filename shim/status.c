@@ -91,10 +91,11 @@ static int mark_to_json(const struct mark_text *mark, struct json_object *object
 int status_to_json(const struct status *status, struct json_object **ret)
 {
 	_cleanup_json_ struct json_object *object = json_object_new_object();
-	struct json_object *array = json_object_new_array();
-	struct json_object *mark = json_object_new_object();
+	struct json_object *array, *mark;
 
-	if (json_add(object, "aliases", array) < 0 || json_add(object, "mark", mark) < 0 ||
+	/* Each is the object's before the next one is made. */
+	if (json_add(object, "aliases", array = json_object_new_array()) < 0 ||
+	    json_add(object, "mark", mark = json_object_new_object()) < 0 ||
 	    mark_to_json(&status->mark, mark) < 0 ||
 	    json_add(object, "group", json_object_new_int64(status->group)) < 0 ||
 	    json_add(object, "bound_by_service",

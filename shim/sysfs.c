@@ -317,8 +317,10 @@ static int find_carried(int fd, unsigned int depth, char **ret)
 		child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (child < 0)
 			continue; /* it has just gone */
-		if (read_link_name_at(child, "subsystem", &subsystem) == 0 &&
-		    (streq(subsystem, "block") || streq(subsystem, "net"))) {
+		r = read_link_name_at(child, "subsystem", &subsystem);
+		if (r == -ENOMEM)
+			return r;
+		if (r == 0 && (streq(subsystem, "block") || streq(subsystem, "net"))) {
 			*ret = strdup(entry->d_name);
 			return *ret ? 0 : -ENOMEM;
 		}
@@ -515,7 +517,8 @@ int sysfs_describe_group(int fd, const char *bdf, char **ret)
 		fprintf(stream, "%s%s (%s)", separator, name, driver ?: "no driver");
 		separator = ", ";
 	}
-	if (fclose(TAKE_PTR(stream)) != 0)
+	/* Without memory for its last step fclose() succeeds, and there is no text. */
+	if (fclose(TAKE_PTR(stream)) != 0 || !text)
 		return -ENOMEM;
 	*ret = TAKE_PTR(text);
 	return 0;

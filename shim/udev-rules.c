@@ -100,7 +100,7 @@ int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigne
 
 		lines = read_rule(rules, &line, &allocated, &rule);
 		if (lines == 0)
-			return r;
+			return feof(rules) || ferror(rules) ? r : -ENOMEM;
 		if (!sets_mark(rule))
 			continue;
 		if (has_bdf(rule, device->bdf) ||
