@@ -37,8 +37,8 @@ struct bench_place {
 
 /*
  * Chooses the bytes of BAR @bar that a side can write: of the first alias of its memory type
- * that has bytes in [@offset, @offset + @length); all of these if the BAR has no alias, by the
- * PCI core's own file.
+ * that has a file, and bytes in [@offset, @offset + @length); all of these if the BAR has no
+ * alias, by the PCI core's own file.
  */
 struct bench_place bench_choose(const struct sysfs_alias aliases[], size_t n, unsigned int bar,
 				uint64_t offset, uint64_t length, enum bench_side side);
@@ -52,8 +52,8 @@ typedef double bench_rates[BENCH_BLOCKS];
 enum bench_end {
 	BENCH_DONE,
 	BENCH_FAILED,	   /* errno tells */
-	BENCH_REVOKED,	   /* SIGBUS: the mapping is no longer valid, nothing was restored */
-	BENCH_INTERRUPTED, /* by SIGHUP, SIGINT, SIGQUIT or SIGTERM; all is restored */
+	BENCH_REVOKED,	   /* SIGBUS: the mapping is no longer valid, not all was written back */
+	BENCH_INTERRUPTED, /* by SIGHUP, SIGINT, SIGQUIT or SIGTERM; all was written back */
 };
 
 /*

@@ -15,7 +15,7 @@ enum explain_state {
 	EXPLAIN_HOLDS,
 	EXPLAIN_FAILS,
 	EXPLAIN_UNKNOWN,     /* it could not be seen */
-	EXPLAIN_NOT_REACHED, /* it depends on one that fails */
+	EXPLAIN_NOT_REACHED, /* it depends on one that does not hold */
 	EXPLAIN_STATES,
 };
 
@@ -28,13 +28,13 @@ struct explain_condition {
 	char *item;	  /* of the mark, as written; NULL for a condition of the device */
 	enum explain_state state;
 	char *text; /* what was found; NULL if it was not reached */
-	char *mend; /* a command, or a change in words; NULL if nothing is to be mended */
+	char *mend; /* a command, or a change in words; NULL if none is known, or needed */
 };
 
 struct explanation {
 	struct explain_condition *conditions;
 	size_t n;
-	bool proven; /* published, and of the memory type that the mark says */
+	bool proven; /* published, with the memory type, the owner and the mode of the mark */
 };
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which process has a BAR mapped, by /proc/PID/maps. */
+/* Which process has a BAR mapped, by /proc/PID/maps, or a device open, by /proc/PID/fd. */
 #ifndef SHIM_HOLDER_H
 #define SHIM_HOLDER_H
 
@@ -12,12 +12,13 @@
 struct holder {
 	pid_t pid;
 	char name[16]; /* of the process; fit for a message */
-	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc" */
+	char file[16]; /* that is mapped, "resourceN" or "resourceN_wc"; else "" */
 };
 
 /*
- * Finds a process that has a character device open, by /proc/PID/fd: by its number, whatever the
- * path was.
+ * Finds a process that has a character device open, by the device's number: whatever path it was
+ * opened by.
+ * @proc: "/proc"
  * @path: of its node
  * @except: @n processes that are not meant
  * Returns 0, -ENOENT if there is none or none that can be seen, or -errno.
@@ -26,8 +27,8 @@ int holder_find_open(const char *proc, const char *path, const pid_t except[], s
 		     struct holder *ret);
 
 /*
- * Likewise one whose node there is no more, which has a number no more, either.
- * @head: how its path went on behind /dev, up to its number: "/vfio/devices/vfio"
+ * Likewise one whose node is gone, and whose number tells nothing any more.
+ * @head: how its path went on behind /dev, up to the digits at its end: "/vfio/devices/vfio"
  */
 int holder_find_open_unlinked(const char *proc, const char *head, const pid_t except[], size_t n,
 			      struct holder *ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What systemd is about to do with this service. */
+/* What systemd knows of this service, and is told by it. */
 #ifndef SHIM_SERVICE_H
 #define SHIM_SERVICE_H
 
