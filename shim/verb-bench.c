@@ -13,10 +13,10 @@
 #include "verb.h"
 
 static const char usage[] =
-	"Usage: vfio-alias bench BDF BAR --yes-write [--offset N --length N] [--svg FILE] [--json]\n"
+	"Usage: vfio-alias bench BDF BAR --yes-write [--offset N] [--length N] [--svg FILE] [--json]\n"
 	"\n"
 	"Stores to a BAR, uncached by resourceN and write-combining by resourceN_wc, by way of\n"
-	"storing and size of a block. It overwrites the BAR's first 1M, or the range:\n"
+	"storing and size of a block. It overwrites the first 1M that each maps, or the range:\n"
 	"\n"
 	"      --yes-write  that may be overwritten, over and over; registers take effect\n"
 	"      --offset N   where the range begins in the BAR; a multiple of 64, as the length\n"
@@ -267,6 +267,7 @@ static int measure_side(struct task *task, enum bench_side i)
 	struct side *side = &task->sides[i];
 	bool terminal = verb_is_terminal(STDERR_FILENO);
 	enum bench_end end;
+	int error;
 
 	if (task->changed && !side->why_not)
 		side->why_not = "the other could not restore what it has overwritten";
@@ -274,6 +275,7 @@ static int measure_side(struct task *task, enum bench_side i)
 		return VERB_DONE;
 	progress_side = terminal ? bench_side_names[i] : NULL;
 	end = bench_run(task->sysfs_fd, &side->place, show_progress, side->rates, &side->restored);
+	error = errno; /* if end is BENCH_FAILED */
 	if (terminal)
 		fputs("\r\033[K", stderr);
 
@@ -282,8 +284,8 @@ static int measure_side(struct task *task, enum bench_side i)
 		tell_unrestored(task, side);
 		return VERB_DONE;
 	case BENCH_FAILED:
-		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(errno),
-			     errno == EINVAL ? "; VFIO or a driver has the BAR" : "") < 0)
+		if (asprintf(&side->message, "%s: %s%s", side->place.file, strerror(error),
+			     error == EINVAL ? "; VFIO or a driver has the BAR" : "") < 0)
 			side->message = NULL;
 		side->why_not = side->message ?: "out of memory";
 		return VERB_DONE;
@@ -310,8 +312,10 @@ static int refuse(const struct task *task)
 	for (size_t i = 0; i < BENCH_SIDES; i++) {
 		const struct bench_place *place = &task->sides[i].place;
 
-		if (task->sides[i].why_not)
+		if (task->sides[i].why_not) {
+			verb_say("%s: %s", bench_side_names[i], task->sides[i].why_not);
 			continue;
+		}
 		verb_say("this would overwrite %s+%s of BAR %u of %s, by %s",
 			 format_size(offset, place->offset), format_size(length, place->length),
 			 task->bar, task->bdf, place->file);

@@ -13,8 +13,8 @@ static const char usage[] =
 	"      --no-color  without colours, as with NO_COLOR in the environment\n"
 	"  -h, --help      show this\n"
 	"\n"
-	"The exit status is 0 if every alias is published and of the memory type that the mark\n"
-	"says, 1 if not, 2 for a wrong command line.\n";
+	"The exit status is 0 if every alias is published and of the memory type, owner, group and\n"
+	"mode that the mark says, 1 if not, 2 for a wrong command line.\n";
 
 static const struct {
 	const char *symbol, *ascii, *colour;
