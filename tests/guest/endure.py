@@ -124,7 +124,7 @@ def replugs(rounds):
         wait("the end of the device", lambda: not os.path.exists(sysfs(CARD)))
         check("a touch", tool.touch(), SIGBUS)
         tool.exit()
-        check("the status", story.status(CARD)["state"], None)
+        wait("that the service knows", lambda: story.status(CARD)["state"] is None)
         qemu.device_add("nvme", "card", bus="rp", serial="card", cmb_size_mb=16)
         wait("the device", published)
         if done % 20 == 0:
