@@ -41,6 +41,11 @@ static char *join(const char *text, unsigned int line, bool strip)
 	while (*text) {
 		if (strncmp(text, "\\\n", 2) == 0) {
 			text += 2;
+			/* Comments between the lines of a rule are no part of it. */
+			while (text[strspn(text, " \t")] == '#') {
+				text += strcspn(text, "\n");
+				text += *text == '\n';
+			}
 			text += strip ? strspn(text, " \t") : 0;
 		} else {
 			*to++ = *text++;
