@@ -124,50 +124,50 @@ int explain_cpu_flag(FILE *cpuinfo, const char *flag)
 	static const char key[] = "flags";
 	_cleanup_free_ char *line = NULL;
 	size_t allocated = 0;
+	ssize_t length;
 
-	while (getline(&line, &allocated, cpuinfo) > 0) {
+	while ((length = read_line(cpuinfo, &line, &allocated)) > 0) {
 		const char *flags = strchr(line, ':');
 
 		if (flags && strncmp(line, key, strlen(key)) == 0 &&
 		    strspn(line + strlen(key), " \t") == (size_t)(flags - line) - strlen(key))
 			return explain_has_word(flags + 1, flag);
 	}
-	return -ENODATA;
+	return length < 0 ? (int)length : -ENODATA;
 }
 
-/* Opens what is not below /sys. @path: absolute. Returns a descriptor, or -errno. */
-static int open_path(const struct context *c, const char *path, int flags)
+/* Where to look for what is not below /sys. @path: absolute. To be freed; NULL without memory. */
+static char *path_below_root(const struct context *c, const char *path)
 {
-	_cleanup_free_ char *below = NULL;
+	char *below;
+
+	return asprintf(&below, "%s%s", c->root, path) < 0 ? NULL : below;
+}
+
+/* Returns a descriptor, or -errno. */
+static int open_directory(const struct context *c, const char *path)
+{
+	_cleanup_free_ char *below = path_below_root(c, path);
 	int fd;
 
-	if (asprintf(&below, "%s%s", c->root, path) < 0) {
-		below = NULL;
+	if (!below)
 		return -ENOMEM;
-	}
-	fd = open(below, flags | O_RDONLY | O_CLOEXEC);
+	fd = open(below, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
 /* Returns 0 or -errno. */
 static int open_stream(const struct context *c, const char *path, FILE **ret)
 {
-	int fd = open_path(c, path, 0);
+	_cleanup_free_ char *below = path_below_root(c, path);
 
-	if (fd < 0)
-		return fd;
-	*ret = fdopen(fd, "re");
-	if (!*ret) {
-		close_fd(fd);
-		return -errno;
-	}
-	return 0;
+	return below ? open_stream_at(AT_FDCWD, below, ret) : -ENOMEM;
 }
 
 /* The kernel's command line; empty if it cannot be read. To be freed; NULL without memory. */
 static char *read_command_line(const struct context *c)
 {
-	_cleanup_close_ int proc = open_path(c, "/proc", O_DIRECTORY);
+	_cleanup_close_ int proc = open_directory(c, "/proc");
 	char *text;
 
 	return proc >= 0 && read_one_line_at(proc, "cmdline", &text) == 0 ? text : strdup("");
@@ -1112,7 +1112,7 @@ static bool is_session_open(const struct context *c, int status_error)
 /* What the service and the kernel have, before the first condition. */
 static void read_present(struct context *c)
 {
-	_cleanup_close_ int directory = open_path(c, STATUS_DIRECTORY, O_DIRECTORY);
+	_cleanup_close_ int directory = open_directory(c, STATUS_DIRECTORY);
 	int fd = sysfs_open_device(c->bdf);
 	int r;
 

@@ -10,21 +10,6 @@
 #include "pci.h"
 #include "util.h"
 
-/* Opens the list of what the process of directory @dirfd has mapped. Returns 0 or -errno. */
-static int open_maps(int dirfd, FILE **ret)
-{
-	int fd = openat(dirfd, "maps", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	*ret = fdopen(fd, "re");
-	if (!*ret) {
-		close_fd(fd);
-		return -errno;
-	}
-	return 0;
-}
-
 /* A line of maps, proc_pid_maps(5). */
 struct line {
 	uint64_t start, end, offset, inode;
@@ -107,12 +92,13 @@ static int find_mapping(int dirfd, const struct claimed *claimed, char ret_file[
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *maps = NULL;
 	size_t allocated = 0;
+	ssize_t length;
 	int r;
 
-	r = open_maps(dirfd, &maps);
+	r = open_stream_at(dirfd, "maps", &maps);
 	if (r < 0)
 		return r;
-	while (getline(&text, &allocated, maps) > 0) {
+	while ((length = read_line(maps, &text, &allocated)) > 0) {
 		struct holder_mapping mapping;
 		struct line line;
 
@@ -124,7 +110,7 @@ static int find_mapping(int dirfd, const struct claimed *claimed, char ret_file[
 		snprintf(ret_file, 16, "%.15s", mapping.file);
 		return 0;
 	}
-	return feof(maps) || ferror(maps) ? -ENOENT : -ENOMEM;
+	return length < 0 ? (int)length : -ENOENT;
 }
 
 /* The directory of the next process, or -ENOENT behind the last. Others have gone meanwhile. */
@@ -258,18 +244,13 @@ static int has_opened(int process_fd, const void *what, struct holder *holder)
 	const struct opened *opened = what;
 	_cleanup_closedir_ DIR *descriptors = NULL;
 	struct dirent *entry;
-	int fd;
+	int r;
 
 	if (is_among(holder->pid, opened->except, opened->n))
 		return -ENOENT;
-	fd = openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	descriptors = fdopendir(fd);
-	if (!descriptors) {
-		close_fd(fd);
-		return -ENOMEM;
-	}
+	r = open_directory_at(process_fd, "fd", &descriptors);
+	if (r < 0)
+		return r;
 	while ((entry = readdir(descriptors)))
 		if (entry->d_name[0] != '.' && is_opened(dirfd(descriptors), entry->d_name, opened))
 			return 0;
@@ -362,9 +343,10 @@ static int list_process(int dirfd, pid_t pid, const struct holder_device *device
 	struct holder_mapping mapping = { .pid = pid };
 	size_t allocated = 0;
 	bool unnamed = false;
+	ssize_t length;
 	int r;
 
-	r = open_maps(dirfd, &maps);
+	r = open_stream_at(dirfd, "maps", &maps);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -373,7 +355,7 @@ static int list_process(int dirfd, pid_t pid, const struct holder_device *device
 		return 0;
 	}
 
-	while (getline(&text, &allocated, maps) > 0) {
+	while ((length = read_line(maps, &text, &allocated)) > 0) {
 		struct line line;
 
 		if (!parse_line(text, &line))
@@ -390,7 +372,7 @@ static int list_process(int dirfd, pid_t pid, const struct holder_device *device
 			return r;
 	}
 	list->n_unnamed += unnamed;
-	return 0;
+	return length == -ENOMEM ? -ENOMEM : 0; /* or the process has just gone */
 }
 
 int holder_list(const char *proc, const struct holder_device *device, struct holder_list *ret)

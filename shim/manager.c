@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -238,7 +239,10 @@ static void give_back_unmarked(struct manager *m)
 	status_free_all(statuses, n);
 }
 
-/* Handles all devices that are marked now, and lets go of those that are not any more. */
+/*
+ * Handles all devices that are marked now, and lets go of those that are not any more.
+ * Returns 0 or -errno.
+ */
 static int enumerate(struct manager *m)
 {
 	struct device **p = &m->devices;
@@ -248,7 +252,7 @@ static int enumerate(struct manager *m)
 		device->seen = false;
 	r = udev_source_enumerate(m->udev);
 	if (r < 0)
-		return log_error(r, "cannot enumerate PCI devices: %m");
+		return r;
 	while (*p) {
 		if ((*p)->seen || udev_is_undecided((*p)->bdf))
 			p = &(*p)->next;
@@ -262,9 +266,13 @@ static int enumerate(struct manager *m)
 /* What is older than the enumeration must not come after it; lost events are no matter then. */
 static void look_anew(struct manager *m)
 {
+	int r;
+
 	while (udev_source_dispatch(m->udev) != 0)
 		;
-	(void)enumerate(m); /* logged */
+	r = enumerate(m);
+	if (r < 0)
+		(void)log_error(r, "cannot enumerate PCI devices: %m");
 }
 
 static int on_udev(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -306,6 +314,8 @@ static int on_settled(sd_event_source *source, void *userdata)
 	(void)source;
 	for (struct device *device = m->devices; device; device = device->next)
 		count[device_state(device)]++;
+	for (struct device *device = m->leaving; device; device = device->next)
+		count[DEVICE_WAITING]++; /* to be given back */
 	if (asprintf(&line, "STATUS=%u published, %u waiting, %u refused", count[DEVICE_PUBLISHED],
 		     count[DEVICE_WAITING], count[DEVICE_REFUSED]) < 0) {
 		line = NULL;
@@ -315,6 +325,8 @@ static int on_settled(sd_event_source *source, void *userdata)
 		(void)sd_notify(false, line); /* without systemd there is nobody to tell */
 		free(m->status_line);
 		m->status_line = TAKE_PTR(line);
+		/* Between the devices' own there are holes, and the next event may be years off. */
+		(void)malloc_trim(0);
 	}
 	return 0;
 }
@@ -408,7 +420,7 @@ int manager_run(void)
 
 	r = enumerate(&m);
 	if (r < 0)
-		return r;
+		return log_start_error(r, "cannot enumerate PCI devices: %m");
 	keep_undecided(&m);
 	n = store_drop_rest(); /* of devices that are not marked any more */
 	vfio_settle(&m.vfio);

@@ -43,9 +43,10 @@ int memtype_find(FILE *list, uint64_t start, uint64_t length, char ret[static ME
 	char found[MEMTYPE_NAME_SIZE] = "";
 	_cleanup_free_ char *line = NULL;
 	size_t allocated = 0;
+	ssize_t read;
 
 	/* The kernel's tree is in the order of the starts. */
-	while (getline(&line, &allocated, list) > 0) {
+	while ((read = read_line(list, &line, &allocated)) > 0) {
 		uint64_t range_start, range_end;
 		char type[MEMTYPE_NAME_SIZE];
 
@@ -59,6 +60,8 @@ int memtype_find(FILE *list, uint64_t start, uint64_t length, char ret[static ME
 		if (range_start <= covered && range_end > covered)
 			covered = range_end;
 	}
+	if (read < 0)
+		return (int)read;
 	if (covered < end)
 		return -ENOENT;
 	strcpy(ret, found);

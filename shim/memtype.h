@@ -20,8 +20,8 @@
  * Finds the type that [@start, @start + @length) is recorded under.
  * @list: the file; lines that are no range are passed over
  * @ret: "write-combining", "uncached-minus", ...
- * Returns 0, -ENOENT if a part of the range is not recorded, or -ENOTUNIQ if parts of it are
- * recorded under different types.
+ * Returns 0, -ENOENT if a part of the range is not recorded, -ENOTUNIQ if parts of it are
+ * recorded under different types, or another -errno if the file cannot be read.
  */
 int memtype_find(FILE *list, uint64_t start, uint64_t length, char ret[static MEMTYPE_NAME_SIZE]);
 

@@ -85,9 +85,10 @@ int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bo
 	_cleanup_free_ char *line = NULL;
 	size_t allocated = 0;
 	bool any = false;
+	ssize_t read;
 
 	memset(ret, 0, n * sizeof(*ret));
-	while (getline(&line, &allocated, kallsyms) > 0) {
+	while ((read = read_line(kallsyms, &line, &allocated)) > 0) {
 		/* the address, the type, and what separates them */
 		const char *name = strchr(line, ' ');
 		size_t length;
@@ -100,6 +101,8 @@ int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bo
 		for (size_t i = 0; i < n; i++)
 			ret[i] |= strlen(names[i]) == length && memcmp(name, names[i], length) == 0;
 	}
+	if (read < 0)
+		return (int)read;
 	return any ? 0 : -ENODATA;
 }
 

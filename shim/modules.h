@@ -40,7 +40,7 @@ static inline void modules_file_clear(struct modules_file *file)
  * Which of @n symbols the running kernel has.
  * @kallsyms: as /proc/kallsyms is: lines "ADDRESS TYPE NAME" and perhaps a tab and "[MODULE]"
  * @ret: true for each that is there
- * Returns 0, or -ENODATA if there is no symbol in it at all.
+ * Returns 0, -ENODATA if there is no symbol in it at all, or -errno if it cannot be read.
  */
 int modules_find_symbols(FILE *kallsyms, const char *const names[], size_t n, bool ret[]);
 

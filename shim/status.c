@@ -261,21 +261,6 @@ int status_read(int dirfd, const char *bdf, struct status *ret)
 	return status_from_json(object, bdf, ret);
 }
 
-/* Opens the directory to read its entries, from the first on. Returns 0 or -errno. */
-static int open_entries(int dirfd, DIR **ret)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	*ret = fdopendir(fd);
-	if (!*ret) {
-		close_fd(fd);
-		return -errno;
-	}
-	return 0;
-}
-
 void status_remove(int dirfd, const char *bdf)
 {
 	char name[FILE_NAME_SIZE];
@@ -289,7 +274,7 @@ void status_remove_unfinished(int dirfd)
 	_cleanup_closedir_ DIR *directory = NULL;
 	struct dirent *entry;
 
-	if (open_entries(dirfd, &directory) < 0)
+	if (open_directory_at(dirfd, ".", &directory) < 0)
 		return;
 	while ((entry = readdir(directory))) {
 		const char *suffix = strstr(entry->d_name, ".json");
@@ -319,7 +304,7 @@ int status_read_all(int dirfd, struct status **ret, size_t *ret_n, size_t *ret_u
 	size_t n = 0, unread = 0;
 	int r;
 
-	r = open_entries(dirfd, &directory);
+	r = open_directory_at(dirfd, ".", &directory);
 	if (r < 0)
 		return r;
 	while ((entry = readdir(directory))) {
@@ -416,15 +401,17 @@ int status_is_locked(const char *locks, const char *path)
 	_cleanup_free_ char *line = NULL;
 	size_t allocated = 0;
 	struct stat st;
+	ssize_t length;
+	int r;
 
 	if (stat(path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	stream = fopen(locks, "re");
-	if (!stream)
-		return -errno;
+	r = open_stream_at(AT_FDCWD, locks, &stream);
+	if (r < 0)
+		return r;
 
 	/* proc_locks(5); one that somebody waits for has "->" behind the number. */
-	while (getline(&line, &allocated, stream) > 0) {
+	while ((length = read_line(stream, &line, &allocated)) > 0) {
 		unsigned int device_major, device_minor;
 		unsigned long long inode;
 
@@ -433,7 +420,7 @@ int status_is_locked(const char *locks, const char *path)
 		    makedev(device_major, device_minor) == st.st_dev && inode == st.st_ino)
 			return 1;
 	}
-	return ferror(stream) ? -EIO : 0;
+	return (int)length;
 }
 
 enum status_service status_service(void)

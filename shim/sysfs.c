@@ -44,21 +44,6 @@ static struct dirent *read_entry(DIR *directory)
 	return entry;
 }
 
-/* Opens a directory below @fd to read its entries. */
-static int open_directory(int fd, const char *path, DIR **ret)
-{
-	int directory = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (directory < 0)
-		return -errno;
-	*ret = fdopendir(directory);
-	if (!*ret) {
-		close_fd(directory);
-		return -errno;
-	}
-	return 0;
-}
-
 int sysfs_list_devices(char (**ret)[PCI_BDF_SIZE], size_t *ret_n)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
@@ -67,7 +52,7 @@ int sysfs_list_devices(char (**ret)[PCI_BDF_SIZE], size_t *ret_n)
 	size_t n = 0;
 	int r;
 
-	r = open_directory(AT_FDCWD, SYSFS_PCI_DEVICES, &directory);
+	r = open_directory_at(AT_FDCWD, SYSFS_PCI_DEVICES, &directory);
 	if (r < 0)
 		return r;
 	while ((entry = read_entry(directory))) {
@@ -169,7 +154,7 @@ int sysfs_vfio_name(int fd, char **ret)
 	struct dirent *entry;
 	int r;
 
-	r = open_directory(fd, "vfio-dev", &directory);
+	r = open_directory_at(fd, "vfio-dev", &directory);
 	if (r < 0)
 		return r;
 	entry = read_entry(directory);
@@ -245,7 +230,7 @@ int sysfs_read_aliases(int fd, struct sysfs_alias **ret, size_t *ret_n)
 		path = NULL;
 		return -ENOMEM;
 	}
-	r = open_directory(fd, path, &directory);
+	r = open_directory_at(fd, path, &directory);
 	if (r == -ENOENT) { /* it comes with the first alias */
 		*ret = NULL;
 		*ret_n = 0;
@@ -305,7 +290,7 @@ static int find_carried(int fd, unsigned int depth, char **ret)
 	struct dirent *entry;
 	int r;
 
-	r = open_directory(fd, ".", &directory);
+	r = open_directory_at(fd, ".", &directory);
 	if (r < 0)
 		return r;
 	while ((entry = read_entry(directory))) {
@@ -465,7 +450,7 @@ int sysfs_iommu_group_obstacle(int fd, const char *except, char **ret_bdf, char 
 	_cleanup_closedir_ DIR *devices = NULL;
 	int r;
 
-	r = open_directory(fd, GROUP_DEVICES, &devices);
+	r = open_directory_at(fd, GROUP_DEVICES, &devices);
 	if (r < 0)
 		return r;
 	for (;;) {
@@ -498,7 +483,7 @@ int sysfs_describe_group(int fd, const char *bdf, char **ret)
 	size_t size;
 	int r;
 
-	r = open_directory(fd, GROUP_DEVICES, &devices);
+	r = open_directory_at(fd, GROUP_DEVICES, &devices);
 	if (r < 0)
 		return r;
 	stream = open_memstream(&text, &size);
@@ -531,7 +516,7 @@ int sysfs_list_group_cdevs(int fd, char (**ret)[SYSFS_CDEV_SIZE], size_t *ret_n)
 	size_t n = 0;
 	int r;
 
-	r = open_directory(fd, GROUP_DEVICES, &devices);
+	r = open_directory_at(fd, GROUP_DEVICES, &devices);
 	if (r < 0)
 		return r;
 	for (;;) {
@@ -597,12 +582,7 @@ enum sysfs_iommu sysfs_firmware_iommu(void)
 
 int sysfs_open_memtypes(FILE **ret)
 {
-	FILE *list = fopen(DEBUGFS_MEMTYPES, "re");
-
-	if (!list)
-		return -errno;
-	*ret = list;
-	return 0;
+	return open_stream_at(AT_FDCWD, DEBUGFS_MEMTYPES, ret);
 }
 
 const char *sysfs_bar_file(char buffer[static SYSFS_BAR_FILE_SIZE], unsigned int bar, bool wc)

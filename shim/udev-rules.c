@@ -17,16 +17,16 @@ static const char *const directories[] = {
 /*
  * Reads one rule, its continuation lines joined, or one comment, which is an empty rule. A comment
  * can be between the lines of a rule, and is not continued itself, whatever it ends in.
- * Returns how many lines that has, 0 at the end.
+ * Returns how many lines that has, 0 at the end, or -errno.
  */
-static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char **ret)
+static int read_rule(FILE *rules, char **line, size_t *allocated, char **ret)
 {
 	_cleanup_free_ char *rule = NULL;
-	unsigned int n = 0;
 	size_t size = 0;
 	ssize_t length;
+	int n = 0;
 
-	while ((length = getline(line, allocated, rules)) > 0) {
+	while ((length = read_line(rules, line, allocated)) > 0) {
 		bool more;
 		char *grown;
 
@@ -35,6 +35,8 @@ static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char 
 			if (n > 1)
 				continue;
 			rule = strdup("");
+			if (!rule)
+				return -ENOMEM;
 			break;
 		}
 		if ((*line)[length - 1] == '\n')
@@ -43,7 +45,7 @@ static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char 
 		length -= more;
 		grown = realloc(rule, size + (size_t)length + 1);
 		if (!grown)
-			return 0;
+			return -ENOMEM;
 		rule = grown;
 		memcpy(rule + size, *line, (size_t)length);
 		size += (size_t)length;
@@ -51,8 +53,10 @@ static unsigned int read_rule(FILE *rules, char **line, size_t *allocated, char 
 		if (!more)
 			break;
 	}
+	if (length < 0)
+		return (int)length;
 	*ret = TAKE_PTR(rule);
-	return *ret ? n : 0;
+	return n;
 }
 
 /* Whether a rule assigns to the property; "==" and "!=" compare it. */
@@ -91,16 +95,19 @@ static bool has_bdf(const char *rule, const char *bdf)
 int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigned int *ret_line)
 {
 	_cleanup_free_ char *line = NULL;
-	unsigned int at = 1, lines;
+	unsigned int at = 1;
 	size_t allocated = 0;
+	int lines;
 	int r = -ENOENT;
 
-	for (;; at += lines) {
+	for (;; at += (unsigned int)lines) {
 		_cleanup_free_ char *rule = NULL;
 
 		lines = read_rule(rules, &line, &allocated, &rule);
+		if (lines < 0)
+			return lines;
 		if (lines == 0)
-			return feof(rules) || ferror(rules) ? r : -ENOMEM;
+			return r;
 		if (!sets_mark(rule))
 			continue;
 		if (has_bdf(rule, device->bdf) ||
@@ -173,12 +180,13 @@ static int add_files(const char *root, size_t index, struct rules_files *files)
 /* Returns as udev_rules_search() does, for one file; -ENOENT also if it has just gone. */
 static int search_file(const char *path, const struct udev_rules_device *device, char **ret_where)
 {
-	_cleanup_fclose_ FILE *rules = fopen(path, "re");
+	_cleanup_fclose_ FILE *rules = NULL;
 	unsigned int line;
 	int r;
 
-	if (!rules)
-		return -errno;
+	r = open_stream_at(AT_FDCWD, path, &rules);
+	if (r < 0)
+		return r;
 	r = udev_rules_find(rules, device, &line);
 	if (r < 0)
 		return r;

@@ -21,7 +21,7 @@ struct udev_rules_device {
  * vendor and device in four hexadecimal digits each: a later one replaces what an earlier one
  * has set.
  * @ret_line: its (first) line, counted from 1
- * Returns 0, -ENOENT if there is none, or -ENOMEM.
+ * Returns 0, -ENOENT if there is none, or another -errno if they cannot be read.
  */
 int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigned int *ret_line);
 

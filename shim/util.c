@@ -172,6 +172,43 @@ int read_one_line_at(int dirfd, const char *path, char **ret)
 	return 0;
 }
 
+int open_stream_at(int dirfd, const char *path, FILE **ret)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fdopen(fd, "r");
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
+int open_directory_at(int dirfd, const char *path, DIR **ret)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fdopendir(fd);
+	if (!*ret) {
+		close_fd(fd);
+		return -errno;
+	}
+	return 0;
+}
+
+ssize_t read_line(FILE *stream, char **line, size_t *allocated)
+{
+	ssize_t n = getline(line, allocated, stream);
+
+	if (n > 0)
+		return n;
+	return feof(stream) ? 0 : -errno;
+}
+
 int write_string_at(int dirfd, const char *path, const char *text)
 {
 	_cleanup_close_ int fd = -EBADF;

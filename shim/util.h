@@ -119,6 +119,18 @@ int read_file_at(int dirfd, const char *path, char **ret);
 /* The first line of such a file, without its line end. Returns 0 or -errno. */
 int read_one_line_at(int dirfd, const char *path, char **ret);
 
+/* Opens a file below @dirfd for reading, as a stream. Returns 0 or -errno. */
+int open_stream_at(int dirfd, const char *path, FILE **ret);
+
+/* Opens a directory below @dirfd, to read its entries. Returns 0 or -errno. */
+int open_directory_at(int dirfd, const char *path, DIR **ret);
+
+/*
+ * Reads the next line, as getline() does, but tells its end from a failure.
+ * Returns the line's length, which is not 0, or 0 at the end of the file, or -errno.
+ */
+ssize_t read_line(FILE *stream, char **line, size_t *allocated);
+
 /* Writes @text to an attribute file below @dirfd in one write(). Returns 0 or -errno. */
 int write_string_at(int dirfd, const char *path, const char *text);
 

@@ -104,6 +104,8 @@ class Group(story.Story):
         story.systemctl("reload")
         self.wait_for(FIRST, "waiting", f"when {SECOND}, of the same IOMMU group")
         self.assertEqual(story.status(SECOND)["state"], "published")
+        until(lambda: story.status_text() == "1 published, 1 waiting, 0 refused",
+              "the service to count it")
         with self.subTest("marked again"):
             self.write({FIRST: FIRST_MARK, SECOND: SECOND_MARK})
             story.systemctl("reload")

@@ -7,9 +7,12 @@
  */
 #include <stdatomic.h>
 
+#include "explain.h"
 #include "holder.h"
 #include "json.h"
 #include "mark.h"
+#include "memtype.h"
+#include "modules.h"
 #include "rule.h"
 #include "scratch.h"
 #include "status.h"
@@ -244,6 +247,44 @@ static int find_carried(void)
 	return sysfs_find_carried(device, &carried);
 }
 
+static int find_memtype(void)
+{
+	_cleanup_fclose_ FILE *list = NULL;
+	char type[MEMTYPE_NAME_SIZE];
+	int r = open_stream_at(scratch_fd, "memtypes", &list);
+
+	return r < 0 ? r : memtype_find(list, 0xfd000000, 1 << 20, type);
+}
+
+static int find_symbol(void)
+{
+	static const char *const symbols[] = { "vfio_pci_core_enable" };
+	_cleanup_fclose_ FILE *list = NULL;
+	bool found[ARRAY_SIZE(symbols)];
+	int r = open_stream_at(scratch_fd, "kallsyms", &list);
+
+	return r < 0 ? r : modules_find_symbols(list, symbols, ARRAY_SIZE(symbols), found);
+}
+
+static int find_cpu_flag(void)
+{
+	_cleanup_fclose_ FILE *cpuinfo = NULL;
+	int r = open_stream_at(scratch_fd, "cpuinfo", &cpuinfo);
+
+	return r < 0 ? r : explain_cpu_flag(cpuinfo, "pat");
+}
+
+static int find_lock(void)
+{
+	_cleanup_free_ char *locks = NULL;
+
+	if (asprintf(&locks, "%s/locks", scratch) < 0) {
+		locks = NULL;
+		return -ENOMEM;
+	}
+	return status_is_locked(locks, scratch);
+}
+
 static const struct {
 	const char *name;
 	int (*ask)(void);
@@ -263,6 +304,10 @@ static const struct {
 	{ "read the group", read_group, 0 },
 	{ "read aliases", read_aliases, 0 },
 	{ "find what is carried", find_carried, 0 },
+	{ "find a memory type", find_memtype, 0 },
+	{ "find a symbol", find_symbol, 0 },
+	{ "find a flag of the CPU", find_cpu_flag, 1 },
+	{ "find a lock", find_lock, 0 },
 };
 
 static void make(void)
@@ -302,6 +347,10 @@ static void make(void)
 	scratch_file("123/maps", "7f0000000000-7f0000001000 rw-s feb00000 00:17 4711            "
 				 "/sys/" DEVICE "resource0\n");
 	scratch_link("123/fd/3", "/dev/full");
+	scratch_file("memtypes", "PAT: [mem 0x00000000fd000000-0x00000000fd100000] uncached\n");
+	scratch_file("kallsyms", "0000000000000000 T vfio_pci_core_enable\t[vfio_pci_core]\n");
+	scratch_file("cpuinfo", "processor\t: 0\nflags\t\t: fpu pat\n");
+	scratch_file("locks", "1: FLOCK  ADVISORY  WRITE 1 00:1b:1 0 EOF\n");
 	device = openat(scratch_fd, DEVICE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cr_assert_geq(device, 0);
 	cr_assert_eq(write_status(), 0);
