@@ -149,18 +149,13 @@ static int open_directory(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Returns 0 or -errno; the file is closed. */
+/* Returns 0 or -errno. */
 static int write_and_sync(int fd, const char *text)
 {
-	size_t length = strlen(text);
+	int r = write_all(fd, text, strlen(text));
 
-	for (size_t done = 0; done < length;) {
-		ssize_t n = write(fd, text + done, length - done);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n < 0 ? 0 : (size_t)n;
-	}
+	if (r < 0)
+		return r;
 	/* Whatever the umask: udev's rules are no secret. */
 	return fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
 }

@@ -153,13 +153,10 @@ static void put_curve(FILE *stream, const struct svg_curve *curve, size_t place,
 	    curve->name);
 }
 
-int svg_write(FILE *stream, const struct svg_plot *plot)
+static void put_plot(FILE *stream, const struct svg_plot *plot, const struct axis *x,
+		     const struct axis *y)
 {
 	double height = fmax(HEIGHT, TOP + (double)plot->n_curves * LEGEND_STEP + 20);
-	struct axis x, y;
-
-	if (!find_axis(plot, true, &x) || !find_axis(plot, false, &y))
-		return -EINVAL;
 
 	put(stream, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 		    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ");
@@ -176,9 +173,30 @@ int svg_write(FILE *stream, const struct svg_plot *plot)
 	put(stream,
 	    "<text text-anchor=\"middle\" transform=\"translate(18 %g) rotate(-90)\">%s</text>\n",
 	    TOP + PLOT_HEIGHT / 2.0, plot->y_label);
-	put_ticks(stream, plot, &x, &y);
+	put_ticks(stream, plot, x, y);
 	for (size_t i = 0; i < plot->n_curves; i++)
-		put_curve(stream, &plot->curves[i], i, &x, &y);
+		put_curve(stream, &plot->curves[i], i, x, y);
 	put(stream, "</svg>\n");
-	return ferror(stream) ? -EIO : 0;
+}
+
+int svg_format(const struct svg_plot *plot, char **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	struct axis x, y;
+	FILE *stream;
+	size_t size;
+	bool failed;
+
+	if (!find_axis(plot, true, &x) || !find_axis(plot, false, &y))
+		return -EINVAL;
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return -ENOMEM;
+	put_plot(stream, plot, &x, &y);
+	failed = ferror(stream);
+	/* Without memory for its last step fclose() succeeds, and there is no text. */
+	if (fclose(stream) != 0 || failed || !text)
+		return -ENOMEM;
+	*ret = TAKE_PTR(text);
+	return 0;
 }

@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 struct svg_point {
 	double x, y; /* more than 0 */
@@ -30,10 +29,10 @@ struct svg_plot {
 };
 
 /*
- * Writes the plot, which can be read on a light and on a dark background.
+ * Draws the plot, which can be read on a light and on a dark background.
  * Texts may be anything; what XML cannot have becomes '?'.
- * Returns 0, -EINVAL if there is no point to plot, or -EIO.
+ * Returns 0 and a file's text, to be freed; -EINVAL if there is no point to plot; or -ENOMEM.
  */
-int svg_write(FILE *stream, const struct svg_plot *plot);
+int svg_format(const struct svg_plot *plot, char **ret);
 
 #endif

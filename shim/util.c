@@ -209,6 +209,18 @@ ssize_t read_line(FILE *stream, char **line, size_t *allocated)
 	return feof(stream) ? 0 : -errno;
 }
 
+int write_all(int fd, const char *text, size_t length)
+{
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(fd, text + done, length - done);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n < 0 ? 0 : (size_t)n;
+	}
+	return 0;
+}
+
 int write_string_at(int dirfd, const char *path, const char *text)
 {
 	_cleanup_close_ int fd = -EBADF;

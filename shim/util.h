@@ -131,6 +131,9 @@ int open_directory_at(int dirfd, const char *path, DIR **ret);
  */
 ssize_t read_line(FILE *stream, char **line, size_t *allocated);
 
+/* Writes a file that is no attribute, in as many parts as it takes. Returns 0 or -errno. */
+int write_all(int fd, const char *text, size_t length);
+
 /* Writes @text to an attribute file below @dirfd in one write(). Returns 0 or -errno. */
 int write_string_at(int dirfd, const char *path, const char *text);
 

@@ -192,7 +192,8 @@ static const char *tick_rate(double value, char *buffer, size_t size)
 	return buffer;
 }
 
-static int write_plot(const struct task *task, FILE *stream)
+/* Returns 0 and the text of the plot, to be freed, or -errno. */
+static int format_plot(const struct task *task, char **ret)
 {
 	const size_t n = BENCH_SIDES * stores_n_ways;
 	_cleanup_free_ struct svg_curve *curves = calloc(n, sizeof(*curves));
@@ -236,7 +237,7 @@ static int write_plot(const struct task *task, FILE *stream)
 		if (curve->n_points > 0)
 			plot.n_curves++;
 	}
-	return svg_write(stream, &plot);
+	return svg_format(&plot, ret);
 }
 
 /* ---- what is done ---- */
@@ -474,15 +475,12 @@ static int check_svg(const char *path)
 /* Takes @fd. Returns 0 or -errno. */
 static int write_plot_to(const struct task *task, int fd)
 {
-	_cleanup_fclose_ FILE *stream = fdopen(fd, "we");
-	int r;
+	_cleanup_free_ char *text = NULL;
+	int r = format_plot(task, &text);
 
-	if (!stream) {
-		close_fd(fd);
-		return -errno;
-	}
-	r = write_plot(task, stream);
-	return fclose(TAKE_PTR(stream)) != 0 && r == 0 ? -errno : r;
+	if (r == 0)
+		r = write_all(fd, text, strlen(text));
+	return close(fd) < 0 && r == 0 ? -errno : r;
 }
 
 /* The file has all of the old plot or all of the new one. Returns 0 or -errno. */

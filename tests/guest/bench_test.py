@@ -188,7 +188,7 @@ class Claims(Bench):
         done = self.plot(f"{directory}/old.svg")
         self.assertEqual(done.returncode, 1)
         self.assertIn("STORES", done.stdout)
-        self.assertIn("old.svg: the plot cannot be written: ", done.stderr)
+        self.assertIn("old.svg: the plot cannot be written: No space left on device", done.stderr)
         self.assertEqual(os.listdir(directory), ["old.svg"])
         self.assertEqual(read(f"{directory}/old.svg"), "old")
 

@@ -16,6 +16,7 @@
 #include "rule.h"
 #include "scratch.h"
 #include "status.h"
+#include "svg.h"
 #include "sysfs.h"
 #include "table.h"
 #include "udev-rules.h"
@@ -285,6 +286,30 @@ static int find_lock(void)
 	return status_is_locked(locks, scratch);
 }
 
+static const char *tick(double value, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%.0f", value);
+	return buffer;
+}
+
+static int draw_plot(void)
+{
+	static const struct svg_point points[] = { { 64, 2e6 }, { 256, 3e7 } };
+	static const struct svg_curve curve = { .name = "wc", .points = points, .n_points = 2 };
+	const struct svg_plot plot = { .title = "",
+				       .x_label = "",
+				       .y_label = "",
+				       .x_base = 4,
+				       .y_base = 10,
+				       .x_tick = tick,
+				       .y_tick = tick,
+				       .curves = &curve,
+				       .n_curves = 1 };
+	_cleanup_free_ char *drawn = NULL;
+
+	return svg_format(&plot, &drawn);
+}
+
 static const struct {
 	const char *name;
 	int (*ask)(void);
@@ -295,6 +320,7 @@ static const struct {
 	{ "a mark that does not fit", mark_that_does_not_fit, -EINVAL },
 	{ "write the status", write_status, 0 },
 	{ "print the table", print_table, 0 },
+	{ "draw a plot", draw_plot, 0 },
 	{ "write a rule", write_rule, 0 },
 	{ "a rule that cannot be", refuse_rule, -EINVAL },
 	{ "search the rules", search_rules, 0 },
