@@ -7,6 +7,7 @@
  *	   without the " (deleted)" behind it
  *	2  "locks"; '@' stands for the device and the inode of a file that is there
  */
+#include <limits.h>
 #include <sys/sysmacros.h>
 
 #include "fuzz.h"
@@ -138,14 +139,20 @@ static void check_links(struct input *input)
 	for (n = 0; n < LINKS_MAX && input->p < input->end; n++) {
 		_cleanup_free_ char *target = take_text(input, '\0');
 		char path[32];
-		struct stat st;
 
 		snprintf(path, sizeof(path), "4711/fd/%zu", n);
 		if (symlinkat(target, directory, path) < 0) {
 			check(*target == '\0');
 			n--;
-			continue;
 		}
+	}
+	/* One can lead through a later one. */
+	for (size_t i = 0; i < n; i++) {
+		char path[32], target[PATH_MAX] = "";
+		struct stat st;
+
+		snprintf(path, sizeof(path), "4711/fd/%zu", i);
+		check(readlinkat(directory, path, target, sizeof(target) - 1) > 0);
 		if (fstatat(directory, path, &st, 0) < 0 || !S_ISCHR(st.st_mode))
 			continue;
 		is_there |= st.st_rdev == makedev(1, 3);
