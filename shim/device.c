@@ -23,6 +23,15 @@
 #define RETRY_CLOSED_USEC (50 * UINT64_C(1000))
 #define RETRY_BUSY_USEC (5 * UINT64_C(1000000))
 #define RETRY_BUSY_MAX_USEC (60 * UINT64_C(1000000))
+/* After a try, for who closes files again and again */
+#define RETRY_AGAIN_USEC (1 * UINT64_C(1000000))
+
+/*
+ * The kernel tells of a new device before drivers may have it: when all of the bus is scanned and
+ * has its addresses. Until then, a probe does nothing, and says nothing.
+ */
+#define PROBE_USEC (30 * UINT64_C(1000000))
+#define RETRY_PROBE_USEC (2 * UINT64_C(1000000))
 
 static const char *const state_names[DEVICE_STATES] = {
 	[DEVICE_UNMARKED] = "unmarked",	  [DEVICE_MARKED] = "marked",
@@ -156,7 +165,8 @@ static int fill_status(struct device *d, struct status *status)
 	status->bound_by_service = d->bound_by_service;
 	status->taken = d->taken;
 	/* Without it the status says that no driver is known, which is so. */
-	(void)sysfs_driver(d->sysfs_fd, &status->driver);
+	if (!d->gives_back)
+		(void)sysfs_driver(d->sysfs_fd, &status->driver);
 	if (replace_string(&status->bdf, d->bdf) < 0 ||
 	    replace_string(&status->state, state_names[device_state(d)]) < 0 ||
 	    replace_string(&status->reason, why(d)) < 0 || describe_mark(d, &status->mark) < 0 ||
@@ -269,6 +279,7 @@ static void watch_none(struct device *d)
 	while (d->n_watches > 0)
 		unref_source(&d->watches[--d->n_watches]);
 	d->watched_bars = 0;
+	d->retry_is_soon = false;
 	unref_source(&d->retry);
 }
 
@@ -307,15 +318,25 @@ static uint64_t now_usec(void)
 static int on_closed(sd_event_source *source, const struct inotify_event *event, void *userdata)
 {
 	struct device *d = userdata;
+	uint64_t since = now_usec() - d->tried_usec;
 
 	(void)source;
 	(void)event;
 	/* The last try has opened and closed files itself. */
-	if (now_usec() - d->tried_usec >= RETRY_CLOSED_USEC) {
-		d->busy_usec = 0;
-		retry_in(d, RETRY_CLOSED_USEC);
-	}
+	if (since < RETRY_CLOSED_USEC || d->retry_is_soon)
+		return 0;
+	d->busy_usec = 0;
+	d->retry_is_soon = true;
+	retry_in(d, since + RETRY_CLOSED_USEC < RETRY_AGAIN_USEC ? RETRY_AGAIN_USEC - since :
+								   RETRY_CLOSED_USEC);
 	return 0;
+}
+
+/* What is in the way may end unseen. */
+static void retry_later(struct device *d)
+{
+	if (!d->retry)
+		retry_in(d, d->busy_usec ?: RETRY_BUSY_USEC);
 }
 
 /* Retries when a file is closed. @path_fd: see open(2), O_PATH; without it the timer must do */
@@ -327,9 +348,7 @@ static void watch_close(struct device *d, int path_fd)
 	    sd_event_add_inotify_fd(d->event, &d->watches[d->n_watches], fd,
 				    IN_CLOSE_WRITE | IN_CLOSE_NOWRITE, on_closed, d) >= 0)
 		d->n_watches++;
-	/* What is in the way may be closed unseen, or never. */
-	if (!d->retry)
-		retry_in(d, d->busy_usec ?: RETRY_BUSY_USEC);
+	retry_later(d);
 }
 
 /* ---- the session ---- */
@@ -463,7 +482,10 @@ static void give_back(struct device *d)
 			forget_binding(d);
 			return;
 		}
+		d->gives_back = true;
+		save(d); /* before it is done: a later run must know to have it probed */
 		r = sysfs_unbind(d->sysfs_fd, d->bdf);
+		d->gives_back = false;
 		if (r < 0)
 			(void)log_device_error(d, r, "cannot unbind from " VFIO_DRIVER ": %m");
 	}
@@ -483,6 +505,17 @@ static void give_back(struct device *d)
 	}
 	d->has_vfio = false;
 	forget_binding(d);
+}
+
+/* After a probe of a device without a driver that nobody has answered */
+static bool may_be_too_early(struct device *d)
+{
+	if (d->probed_usec == 0)
+		d->probed_usec = now_usec();
+	if (now_usec() - d->probed_usec < PROBE_USEC)
+		return true;
+	d->probed_usec = 0;
+	return false;
 }
 
 /* Binds to VFIO_DRIVER a device that @driver has, or none if NULL. */
@@ -523,6 +556,11 @@ static int bind(struct device *d, const char *driver)
 	restore_override(d);
 	if (r < 0) {
 		give_back(d);
+		if (r == -ENODEV && !driver && may_be_too_early(d)) {
+			retry_in(d, RETRY_PROBE_USEC);
+			return stop_at(d, OBSTACLE_BUSY,
+				       "vfio-pci has not taken the device yet; trying again");
+		}
 		errno = -r;
 		return stop_and_tell(d, OBSTACLE_STOP, MESSAGE_NOT_BOUND,
 				     "vfio-pci has not taken the device (%m), see the kernel's "
@@ -531,6 +569,7 @@ static int bind(struct device *d, const char *driver)
 	log_device(d, MESSAGE_BOUND, "bound to vfio-pci%s%s", driver ? ", taken from " : "",
 		   driver ?: "");
 	d->has_vfio = true;
+	d->probed_usec = 0;
 	return DEVICE_BOUND;
 }
 
@@ -758,6 +797,12 @@ static int explain_open(struct device *d, const struct vfio_way ways[static WAYS
 			"the service may not open %s, as VFIO's modules were loaded after it was "
 			"started: restart it, which keeps all mappings",
 			vfio_path(path, way_of(ways)));
+	case -EAGAIN: /* somebody else resets it */
+	case -ENOMEM:
+		retry_later(d);
+		return stop_at_error(d, OBSTACLE_BUSY, r,
+				     "cannot open a VFIO session by %s: %m; trying again",
+				     vfio_path(path, way_of(ways)));
 	default:
 		return stop_at_error(d, OBSTACLE_EVENT, r, "cannot open a VFIO session by %s: %m",
 				     vfio_path(path, way_of(ways)));

@@ -87,6 +87,7 @@ struct device {
 	bool bound_by_service;
 	char *previous_driver;
 	char *previous_override;
+	bool gives_back; /* just now */
 
 	struct vfio_session *session;
 	struct device_alias aliases[MARK_ITEMS_MAX]; /* as mark->items */
@@ -96,6 +97,8 @@ struct device {
 	sd_event_source *watches[2 * PCI_BARS]; /* of files that are in the way */
 	size_t n_watches;
 	unsigned int watched_bars; /* a bit for each */
+	bool retry_is_soon;	   /* since a file was closed */
+	uint64_t probed_usec;	   /* CLOCK_MONOTONIC: the first probe that nobody answered, or 0 */
 	uint64_t tried_usec;	   /* CLOCK_MONOTONIC: the last try */
 	uint64_t busy_usec;	   /* from one try to the next, if no file is seen to be closed */
 };

@@ -434,8 +434,18 @@ int manager_run(void)
 	r = sd_event_loop(m.event);
 	(void)sd_notify(false, "STOPPING=1");
 	/* Everything stays as it is for the next run, which systemd starts after a failure, too. */
-	if (store_is_there() && (r < 0 || service_restarts()))
-		return r < 0 ? log_error(r, "the event loop has failed: %m") : 0;
+	if (store_is_there()) {
+		enum service_end end;
+
+		if (r < 0)
+			return log_error(r, "the event loop has failed: %m");
+		end = service_end();
+		if (end == SERVICE_IS_KILLED)
+			return log_error(-ECANCELED, "ended by a signal, and not for a stop: "
+						     "systemd is to start it again");
+		if (end == SERVICE_RESTARTS)
+			return 0;
+	}
 	while (m.devices)
 		let_go(&m, &m.devices);
 	while (m.leaving)

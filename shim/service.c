@@ -59,17 +59,19 @@ void service_go_on(void)
 	(void)sd_notifyf(false, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, DEVICE_USEC);
 }
 
-bool service_restarts(void)
+enum service_end service_end(void)
 {
 	_cleanup_free_ char *type = NULL;
 	int r;
 
 	r = job_type(&type);
 	if (r < 0) {
-		(void)log_error(r, "cannot ask systemd whether this is a restart: %m");
-		return true;
+		(void)log_error(r, "cannot ask systemd whether this is its stop: %m");
+		return SERVICE_IS_KILLED;
 	}
-	return streq(type, "restart");
+	if (streq(type, "stop"))
+		return SERVICE_STOPS;
+	return streq(type, "restart") ? SERVICE_RESTARTS : SERVICE_IS_KILLED;
 }
 
 void service_unit_clear(struct service_unit *unit)

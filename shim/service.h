@@ -10,12 +10,14 @@
 
 #define SERVICE_UNIT "vfio-alias-shim.service"
 
-/*
- * Whether the service is stopped in order to be started again, by "systemctl restart" for
- * example. Where systemd cannot be asked the answer is yes: what is left then ends with
- * systemd's copies of the descriptors, if the service stays down.
- */
-bool service_restarts(void);
+enum service_end {
+	SERVICE_STOPS,
+	SERVICE_RESTARTS, /* it is started again, by "systemctl restart" for example */
+	SERVICE_IS_KILLED /* it is not systemd that ends it, or that cannot be told */
+};
+
+/* Why the service has got the signal to end. */
+enum service_end service_end(void);
 
 /*
  * Tells systemd that the start, the stop or the reload goes on, of which each device may take

@@ -223,9 +223,9 @@ int udev_rules_search(const char *root, const struct udev_rules_device *device, 
 			return -ENOMEM;
 		}
 		r = search_file(path, device, &later);
-		if (r == -ENOENT)
+		if (r == -ENOENT || r == -EISDIR)
 			continue;
-		if (r < 0 && r != -EACCES)
+		if (r == -ENOMEM)
 			return r;
 		free(where);
 		where = r == 0 ? TAKE_PTR(later) : NULL;

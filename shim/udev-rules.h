@@ -30,8 +30,8 @@ int udev_rules_find(FILE *rules, const struct udev_rules_device *device, unsigne
  * reads them: by their names, of which the one in the first directory counts; see udev(7).
  * @root: "" or the directory in place of /
  * @ret_where: "FILE:LINE", to be freed
- * Returns 0, -ENOENT if there is no such rule, -EACCES if the last one could be in a file that
- * the caller may not read, or -errno.
+ * Returns 0, -ENOENT if there is no such rule, or another -errno: -EACCES, for one, if the last
+ * one could be in a file that the caller may not read.
  */
 int udev_rules_search(const char *root, const struct udev_rules_device *device, char **ret_where);
 

@@ -505,6 +505,7 @@ class Restart(Story):
         self.assertTrue(kept)
         for name, how in {
                 "kill -9": lambda pid: os.kill(pid, signal.SIGKILL),
+                "kill": lambda pid: os.kill(pid, signal.SIGTERM),
                 "the watchdog": lambda pid: os.kill(pid, signal.SIGSTOP),
                 # The debug kernel has no such trigger.
                 **({"the OOM killer": self.oom_kill} if os.path.exists(TRIGGER) else {}),

@@ -148,10 +148,20 @@ static const struct obstacle {
 	  OBSTACLE_EVENT,
 	  "the module vfio_iommu_type1 is not loaded (Operation not" },
 	{ "not taken",
-	  { .vfio_refuses = true },
-	  PLAIN,
+	  { .driver = "e1000e", .native = "e1000e", .vfio_refuses = true },
+	  MARK([MARK_ALIAS] = "2:wc", [MARK_BIND] = "force"),
 	  OBSTACLE_STOP,
 	  "vfio-pci has not taken the device (No such device)" },
+	{ "not taken, perhaps too early",
+	  { .vfio_refuses = true },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "vfio-pci has not taken the device yet" },
+	{ "reset by somebody else",
+	  { .open = -EAGAIN },
+	  PLAIN,
+	  OBSTACLE_BUSY,
+	  "by /dev/vfio/7: Resource temporarily unavailable; trying again" },
 	{ "group busy",
 	  { .open = -EBUSY },
 	  PLAIN,
@@ -581,7 +591,75 @@ Test(device, what_ends_before_it_is_watched_is_not_waited_for)
 	cr_expect_null(device->retry);
 }
 
+Test(device, a_file_that_is_closed_all_the_time_is_no_reason_to_wait_for_ever)
+{
+	_cleanup_free_ char *path = NULL;
+	unsigned int n = 0;
+
+	scratch_file("resource2", "");
+	cr_assert_gt(asprintf(&path, "%s/resource2", scratch), 0);
+	machine.bar_file = path;
+	machine.create = -EBUSY;
+	machine.mapped = true;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("mapped", DEVICE_WAITING, "is mapped by tool");
+	machine.create = 0;
+	machine.mapped = false;
+	/* Of 5 s, after which it is tried whatever is closed */
+	while (device_state(device) == DEVICE_WAITING && n++ < 200) {
+		usleep(20000);
+		close_fd(open(path, O_RDONLY | O_CLOEXEC));
+		settle();
+	}
+	expect("free", DEVICE_PUBLISHED, NULL);
+	cr_expect_lt(n, 200);
+}
+
 /* ---- binding and giving back ---- */
+
+Test(device, what_nobody_takes_is_not_tried_for_ever)
+{
+	machine.vfio_refuses = true;
+	appear();
+	tell(UDEV_PRESENT);
+	expect("not yet", DEVICE_WAITING, "has not taken the device yet");
+	cr_expect_not_null(device->retry);
+	device->probed_usec = 1;
+	device_retry(device);
+	expect("not", DEVICE_WAITING, "has not taken the device (No such device)");
+	cr_expect_null(device->retry);
+	device_reload(device);
+	expect("reloaded", DEVICE_WAITING, "has not taken the device yet");
+	machine.vfio_refuses = false;
+	device_retry(device);
+	expect("taken", DEVICE_PUBLISHED, NULL);
+}
+
+static struct status at_unbind;
+
+static void keep_status(void)
+{
+	cr_assert_eq(status_read(scratch_fd, MACHINE_BDF, &at_unbind), 0);
+}
+
+Test(device, a_run_that_dies_while_it_gives_back_leaves_that_to_the_next)
+{
+	machine.driver = machine.native = "e1000e";
+	mark.value[MARK_BIND] = "force";
+	appear();
+	tell(UDEV_PRESENT);
+	machine.at_unbind = keep_status;
+	device_release(device);
+	device = device_free(device);
+	machine.driver = NULL; /* it has not got that far */
+	cr_assert_eq(status_write(scratch_fd, &at_unbind), 0);
+	status_clear(&at_unbind);
+
+	appear();
+	cr_expect_str_eq(machine.driver, "e1000e");
+	cr_expect_str_eq(machine.override, "");
+}
 
 Test(device, a_driver_that_was_there_before_gets_the_device_back)
 {

@@ -9,6 +9,7 @@
 #define TESTS_UNIT_MACHINE_H
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 
 #include "holder.h"
 #include "modules.h"
@@ -53,7 +54,9 @@ struct machine {
 	const char *lockdown;	/* the level; NULL if the kernel has none */
 	const char *carried;	/* by the device, and the one beside it; NULL for nothing */
 	bool more_bars;		/* around BAR 2, which is prefetchable then */
-	const char *memtypes;	/* the kernel's record of them; NULL if it cannot be seen */
+	void (*at_unbind)(void);
+	const char *bar_file; /* that stands for each one of sysfs; NULL: there is none */
+	const char *memtypes; /* the kernel's record of them; NULL if it cannot be seen */
 	/* What the calls return, if not success */
 	int bars, open, modules, keep, request, probe, possible, create, remove, list, access;
 	int find_msix, read_lockdown;
@@ -184,6 +187,8 @@ int sysfs_unbind(int fd, const char *bdf)
 	cr_assert_not(machine.session, "the kernel would wait for the session");
 	cr_assert_not(machine.unbinding, "it would wait for the device's lock");
 	machine.driver = NULL;
+	if (machine.at_unbind)
+		machine.at_unbind();
 	return 0;
 }
 
@@ -314,7 +319,7 @@ int sysfs_open_path(int fd, const char *name)
 {
 	(void)fd;
 	(void)name;
-	return -ENOENT;
+	return machine.bar_file ? open(machine.bar_file, O_PATH | O_CLOEXEC) : -ENOENT;
 }
 
 int sysfs_set_access(int fd, const char *name, uid_t owner, gid_t group, mode_t mode)

@@ -134,29 +134,36 @@ TestSuite(service, .init = make, .fini = unmake);
 
 /* ---- */
 
-Test(service, a_restart_is_told_from_a_stop)
+Test(service, a_restart_is_told)
 {
 	unit.job_type = "restart";
 	start();
-	cr_expect(service_restarts());
+	cr_expect_eq(service_end(), SERVICE_RESTARTS);
 }
 
-Test(service, a_stop_is_no_restart)
+Test(service, a_stop_is_told)
 {
 	unit.job_type = "stop";
 	start();
-	cr_expect_not(service_restarts());
+	cr_expect_eq(service_end(), SERVICE_STOPS);
 }
 
-Test(service, an_end_without_a_job_is_no_restart)
+Test(service, a_signal_of_somebody_else_is_no_stop)
 {
 	start();
-	cr_expect_not(service_restarts());
+	cr_expect_eq(service_end(), SERVICE_IS_KILLED);
 }
 
-Test(service, where_systemd_cannot_be_asked_mappings_are_kept)
+Test(service, a_signal_of_somebody_else_meanwhile_is_no_stop)
 {
-	cr_expect(service_restarts());
+	unit.job_type = "reload";
+	start();
+	cr_expect_eq(service_end(), SERVICE_IS_KILLED);
+}
+
+Test(service, where_systemd_cannot_be_asked_it_is_no_stop)
+{
+	cr_expect_eq(service_end(), SERVICE_IS_KILLED);
 }
 
 Test(service, the_unit_is_as_systemd_has_it)

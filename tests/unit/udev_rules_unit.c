@@ -77,6 +77,9 @@ Test(udev_rules, the_last_rule_of_all_directories_is_found)
 	expect_search("/etc/udev/rules.d/80-a.rules:2", 0);
 	scratch_file("usr/lib/udev/rules.d/80-a.rules", "\n\n\n" IDS ", " SET "\n");
 	expect_search("/etc/udev/rules.d/80-a.rules:2", 0);
+	/* A directory has no rules, whatever its name is. */
+	scratch_file("etc/udev/rules.d/95-old.rules/80-c.rules", IDS ", " SET "\n");
+	expect_search("/etc/udev/rules.d/80-a.rules:2", 0);
 }
 
 /* As whoever owns nothing */
