@@ -249,8 +249,12 @@ enum bench_end bench_run(int fd, const struct bench_place *place,
 	int r;
 
 	buffers = (struct buffers){};
+	now.start = now.end = NULL;
+	now.interrupted = 0;
+	handle_signals(before); /* before there is a mapping for others to see */
 	r = open_buffers(fd, place, &buffers);
 	if (r < 0) {
+		restore_signals(before);
 		close_buffers(&buffers);
 		errno = -r;
 		return BENCH_FAILED;
@@ -258,8 +262,6 @@ enum bench_end bench_run(int fd, const struct bench_place *place,
 
 	now.start = buffers.mapping;
 	now.end = buffers.mapping + buffers.mapped;
-	now.interrupted = 0;
-	handle_signals(before);
 	if (sigsetjmp(now.revoked, 1) == 0)
 		end = touch(&buffers, place->length, progress, rates, ret_restored);
 	else
