@@ -256,8 +256,9 @@ enum bench_end bench_run(int fd, const struct bench_place *place,
 	if (r < 0) {
 		restore_signals(before);
 		close_buffers(&buffers);
+		*ret_restored = now.interrupted; /* nothing was overwritten */
 		errno = -r;
-		return BENCH_FAILED;
+		return now.interrupted ? BENCH_INTERRUPTED : BENCH_FAILED;
 	}
 
 	now.start = buffers.mapping;
